@@ -1,0 +1,28 @@
+# The app's image: Debian with the programs that people use in a session, and the server's three programs.
+#
+#   docker build -t hassio-sshd .
+#
+# BUILD_FROM needs a Rust toolchain, a C compiler, patch and tar; RUN_FROM needs to be a Debian of the same release or
+# a later one, since hassio-sshd is linked to the C library of BUILD_FROM.
+ARG BUILD_FROM=rust:1-bookworm
+ARG RUN_FROM=debian:bookworm-slim
+
+FROM ${BUILD_FROM} AS build
+WORKDIR /src
+COPY . .
+RUN scripts/build --release
+
+FROM ${RUN_FROM}
+# What a session has to work with: it sees these programs read-only and can install none.
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        bash ca-certificates curl git less nano openssh-sftp-server procps rsync \
+ && rm -rf /var/lib/apt/lists/*
+# The three belong into one folder: the server looks for the other two beside itself.
+COPY --from=build /src/target/app-release/hassio-sshd /src/target/app-release/hassio \
+     /src/target/app-release/session-init /usr/bin/
+LABEL org.opencontainers.image.title="hassio-sshd" \
+      org.opencontainers.image.description="An SSH server for Home Assistant in which every login is a sandbox" \
+      org.opencontainers.image.licenses="Apache-2.0"
+EXPOSE 22
+CMD ["/usr/bin/hassio-sshd", "serve"]

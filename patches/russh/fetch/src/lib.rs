@@ -1,0 +1,1 @@
+//! Empty: a package needs a target, and this one exists for its lock file.

@@ -1,0 +1,190 @@
+use std::fs::File;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use super::chain::Head;
+use super::record::Entry;
+use super::rights::Haste;
+use crate::model::SessionId;
+
+/// How long a record may be only in the page cache, and how much of that there may be.
+const SYNC_AFTER: Duration = Duration::from_millis(500);
+const SYNC_BYTES: u64 = 64 * 1024;
+/// How much may wait for a disk that takes nothing.
+const BACKLOG_BYTES: usize = 256 * 1024;
+/// How soon a disk that took nothing is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A file of the trail, at its end.
+pub(super) struct TrailFile {
+    file: File,
+    id: String,
+    boot: String,
+    seq: u64,
+    head: Head,
+    bytes: u64,
+    /// Not written yet. After a short write it begins in the middle of a record, whose beginning is in the file.
+    pending: Vec<u8>,
+    unsynced: u64,
+    due: Option<Instant>,
+    failing: bool,
+    promises: Vec<Promise>,
+}
+
+/// What is to be said once everything up to now is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// To a peer that asked for a receipt: its link, its number.
+    Receipt(u64, u64),
+    /// To the warden.
+    Opened(SessionId),
+    /// To the warden.
+    Closed(SessionId),
+    /// To nobody: a session of an earlier start.
+    Recovered(SessionId),
+}
+
+/// The file's backlog is full: the record was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// What came of the promises.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Fate {
+    pub(super) kept: Vec<Promise>,
+    pub(super) broken: Vec<Promise>,
+}
+
+impl TrailFile {
+    /// A file that holds `bytes` bytes in `seq` records, the last with the hash `head`.
+    pub(super) fn new(
+        file: File,
+        id: String,
+        boot: String,
+        seq: u64,
+        head: Head,
+        bytes: u64,
+    ) -> Self {
+        Self {
+            file,
+            id,
+            boot,
+            seq,
+            head,
+            bytes,
+            pending: Vec::new(),
+            unsynced: 0,
+            due: None,
+            failing: false,
+            promises: Vec::new(),
+        }
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// All that the file will hold once everything is written.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// When it wants to be flushed.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Takes a record; the number of its bytes.
+    pub(super) fn append(
+        &mut self,
+        entry: &Entry,
+        haste: Haste,
+        promise: Option<Promise>,
+        now: Instant,
+    ) -> Result<u64, Full> {
+        if self.pending.len() > BACKLOG_BYTES {
+            return Err(Full);
+        }
+        let (line, head) = entry.line(&self.id, self.seq, &self.boot, &self.head);
+        self.seq += 1;
+        self.head = head;
+        let length = u64::try_from(line.len()).unwrap_or(0);
+        self.bytes += length;
+        self.unsynced += length;
+        self.pending.extend(line);
+        self.promises.extend(promise);
+        // A flood is not to look like a disk that takes nothing.
+        if !self.failing && u64::try_from(self.pending.len()).is_ok_and(|n| n >= SYNC_BYTES) {
+            // The next flush meets the same failure, and tells.
+            self.write().ok();
+        }
+        let now_or_soon = if haste == Haste::Now || promise.is_some() || self.unsynced >= SYNC_BYTES
+        {
+            now
+        } else {
+            now + SYNC_AFTER
+        };
+        self.due = Some(self.due.map_or(now_or_soon, |due| due.min(now_or_soon)));
+        Ok(length)
+    }
+
+    /// Writes what waits, and syncs it if that is due. A failure is tried again; who was promised something hears of it
+    /// now, except for the end of a session, which comes when it can.
+    pub(super) fn flush(&mut self, now: Instant) -> Fate {
+        let due = self.due.is_some_and(|due| due <= now);
+        let done = match self.write() {
+            Ok(()) if due => self.file.sync_data(),
+            other => other,
+        };
+        match done {
+            Ok(()) if due => {
+                if self.failing {
+                    tracing::warn!(file = self.id, "the audit file can be written again");
+                    self.failing = false;
+                }
+                self.unsynced = 0;
+                self.due = None;
+                Fate {
+                    kept: std::mem::take(&mut self.promises),
+                    broken: Vec::new(),
+                }
+            }
+            Ok(()) => Fate::default(),
+            Err(error) => {
+                if !self.failing {
+                    tracing::error!(file = self.id, %error, "the audit file cannot be written");
+                    self.failing = true;
+                }
+                self.due = Some(now + RETRY);
+                let (later, broken) =
+                    std::mem::take(&mut self.promises)
+                        .into_iter()
+                        .partition(|promise| {
+                            matches!(promise, Promise::Closed(_) | Promise::Recovered(_))
+                        });
+                self.promises = later;
+                Fate {
+                    kept: Vec::new(),
+                    broken,
+                }
+            }
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        let result = loop {
+            match self.pending.get(written..) {
+                None | Some([]) => break Ok(()),
+                Some(rest) => match self.file.write(rest) {
+                    Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                    Ok(n) => written += n,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        self.pending.drain(..written.min(self.pending.len()));
+        result
+    }
+}

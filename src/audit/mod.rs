@@ -1,0 +1,23 @@
+//! The record of what happened: files that only grow, each record chained to the one before it, and their verification.
+//!
+//! The process `audit` runs it, on one thread, in a root that is the audit directory. It must never be writable but by
+//! messages, never wait for a peer, and never say that a record is durable before it is. The format's one home is
+//! `docs/audit.md`.
+#![forbid(unsafe_code)]
+
+pub mod chain;
+mod error;
+mod file;
+mod outbox;
+pub mod record;
+mod recovery;
+mod rights;
+mod room;
+mod serve;
+mod sessions;
+mod store;
+mod totals;
+pub mod verify;
+
+pub use error::AuditError;
+pub use serve::run;

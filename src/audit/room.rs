@@ -1,0 +1,364 @@
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::error::AuditError;
+use super::file::{Fate, Promise, TrailFile};
+use super::outbox::Outbox;
+use super::record::{Entry, Who};
+use super::recovery::Orphan;
+use super::rights::{Haste, Witness, haste};
+use super::sessions::{Connections, NotTaken, Session, who};
+use super::store::Store;
+use crate::model::{ConnectionId, SessionId};
+use crate::wire::{
+    AuditToPeer, AuditToWarden, Event, Link, LinkError, Record, ReportToAudit, SessionEnd,
+    SessionFacts, WardenToAudit,
+};
+
+/// A ledger segment is followed by the next one at this size.
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+pub(super) type GuestLink = Link<AuditToPeer, ReportToAudit>;
+pub(super) type WardenLink = Link<AuditToWarden, WardenToAudit>;
+
+/// A peer that reports.
+pub(super) struct Guest {
+    pub(super) number: u64,
+    pub(super) link: GuestLink,
+    pub(super) witness: Witness,
+    pub(super) cid: Option<ConnectionId>,
+    pub(super) leaves: bool,
+}
+
+/// The trail as it is kept: open files, who is who, and who waits for what.
+pub(super) struct Room {
+    pub(super) store: Store,
+    pub(super) boot: String,
+    pub(super) segment: u64,
+    pub(super) ledger: TrailFile,
+    pub(super) warden: WardenLink,
+    pub(super) outbox: Outbox,
+    pub(super) guests: Vec<Guest>,
+    pub(super) next_guest: u64,
+    pub(super) connections: Connections,
+    pub(super) sessions: HashMap<SessionId, Session>,
+    pub(super) orphans: Vec<Orphan>,
+    pub(super) orphans_due: Instant,
+    pub(super) recovered: Vec<String>,
+    pub(super) lost: u64,
+}
+
+impl Room {
+    pub(super) fn record_lie(
+        &mut self,
+        witness: Witness,
+        kind: &'static str,
+        cid: Option<ConnectionId>,
+        now: Instant,
+    ) {
+        tracing::error!(
+            witness = witness.as_str(),
+            kind,
+            ?cid,
+            "a process reported what is not its to report: closed"
+        );
+        let event = Event::PolicyDeny {
+            layer: "audit".to_owned(),
+            object: format!("{kind} from {}", witness.as_str()),
+            rule: "an event is reported by its one witness".to_owned(),
+        };
+        let mut record = Record::new(event);
+        (record.cid, record.ok) = (cid, Some(false));
+        self.place(record, None, now);
+    }
+
+    pub(super) fn open_session(&mut self, facts: &SessionFacts, event: &Event, now: Instant) {
+        let sid = facts.sid;
+        let refuse = |room: &mut Self, reason: String| {
+            room.outbox.push(AuditToWarden::Failed { sid, reason });
+        };
+        if self.sessions.contains_key(&sid) {
+            return refuse(self, "the session is open already".to_owned());
+        }
+        match self.store.create_session(sid) {
+            Err(errno) => {
+                tracing::error!(%sid, %errno, "a session's file cannot be begun");
+                refuse(
+                    self,
+                    format!("the audit record cannot be begun: {}", errno.desc()),
+                );
+            }
+            Ok(file) => {
+                let id = Store::session_id(sid);
+                let file = TrailFile::new(file, id, self.boot.clone(), 0, super::chain::START, 0);
+                let mut session = Session::new(file, who(facts));
+                let entry = Entry::new(session.who.clone(), None, Some(true), event);
+                // An empty file has room.
+                let taken = session.append(&entry, Haste::Now, Some(Promise::Opened(sid)), now);
+                debug_assert!(taken.is_ok(), "{taken:?}");
+                self.connections.begin(facts);
+                self.sessions.insert(sid, session);
+            }
+        }
+    }
+
+    /// A session that went on while audit was restarted.
+    pub(super) fn resume(&mut self, facts: &SessionFacts) {
+        let at = self
+            .orphans
+            .iter()
+            .position(|orphan| orphan.sid == facts.sid);
+        match at.map(|at| self.orphans.swap_remove(at)) {
+            Some(orphan) => {
+                self.connections.begin(facts);
+                self.sessions
+                    .insert(facts.sid, Session::resumed(orphan, facts));
+            }
+            None if self.sessions.contains_key(&facts.sid) => self.connections.begin(facts),
+            None => self.outbox.push(AuditToWarden::Failed {
+                sid: facts.sid,
+                reason: "the session's record is not there any more".to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn close_session(&mut self, sid: SessionId, event: &Event, now: Instant) {
+        if let Some(at) = self.orphans.iter().position(|orphan| orphan.sid == sid) {
+            let orphan = self.orphans.swap_remove(at);
+            let session = Session::orphaned(orphan);
+            self.sessions.insert(sid, session);
+        }
+        match self.sessions.get_mut(&sid) {
+            Some(session) if session.closing => {}
+            Some(session) => {
+                if session
+                    .close(event, Some(Promise::Closed(sid)), now)
+                    .is_err()
+                {
+                    tracing::error!(%sid, "a session's end cannot be put on record: the next start closes its file");
+                    self.sessions.remove(&sid);
+                    self.connections.end_session(sid);
+                    self.outbox.push(AuditToWarden::Closed(sid));
+                }
+            }
+            None => {
+                tracing::warn!(%sid, "a session that is not open was closed");
+                self.outbox.push(AuditToWarden::Closed(sid));
+            }
+        }
+    }
+
+    /// Closes the files of sessions that ended in a crash.
+    pub(super) fn close_orphans(&mut self, now: Instant) {
+        for orphan in std::mem::take(&mut self.orphans) {
+            let sid = orphan.sid;
+            let event = Event::SessionClose {
+                reason: SessionEnd::Crash,
+                duration_ms: orphan.duration_ms,
+            };
+            let mut session = Session::orphaned(orphan);
+            if session
+                .close(&event, Some(Promise::Recovered(sid)), now)
+                .is_ok()
+            {
+                self.recovered.push(Store::session_id(sid));
+                self.sessions.insert(sid, session);
+            }
+        }
+    }
+
+    /// Puts a record where it belongs: into its session's file once that is open, else into the ledger.
+    pub(super) fn place(
+        &mut self,
+        record: Record,
+        promise: Option<Promise>,
+        now: Instant,
+    ) -> Placed {
+        let sid = record
+            .sid
+            .or_else(|| record.cid.and_then(|cid| self.connections.session(cid)));
+        if let Some((sid, session)) = sid.and_then(|sid| Some((sid, self.sessions.get_mut(&sid)?)))
+            && !session.closing
+        {
+            let entry = Entry::new(
+                session.who.clone(),
+                record.channel,
+                record.ok,
+                &record.event,
+            );
+            return match session.append(&entry, haste(&record.event, record.ok), promise, now) {
+                Ok(()) => Placed::Taken,
+                Err(reason) => {
+                    if !session.doomed {
+                        session.doomed = true;
+                        if reason == NotTaken::Budget {
+                            session.note_budget(now);
+                        }
+                        let reason = reason.as_str().to_owned();
+                        self.outbox.push(AuditToWarden::Failed { sid, reason });
+                    }
+                    Placed::Lost
+                }
+            };
+        }
+        let mut who = record
+            .cid
+            .map(|cid| self.connections.who(cid))
+            .unwrap_or_default();
+        who.sid = sid.map(|sid| sid.to_string());
+        let cid = record.cid;
+        self.ledger(who, cid, &record, promise, now)
+    }
+
+    pub(super) fn ledger(
+        &mut self,
+        who: Who,
+        cid: Option<ConnectionId>,
+        record: &Record,
+        promise: Option<Promise>,
+        now: Instant,
+    ) -> Placed {
+        if self.lost > 0 {
+            let event = Event::LimitHit {
+                resource: "records lost to a full disk".to_owned(),
+                limit: self.lost,
+            };
+            let entry = Entry::new(Who::default(), None, Some(false), &event);
+            if self.ledger.append(&entry, Haste::Now, None, now).is_ok() {
+                self.lost = 0;
+            }
+        }
+        let entry = Entry::new(who, record.channel, record.ok, &record.event);
+        match self
+            .ledger
+            .append(&entry, haste(&record.event, record.ok), promise, now)
+        {
+            Err(_) => {
+                self.lost += 1;
+                Placed::Lost
+            }
+            Ok(bytes) if cid.is_none_or(|cid| self.connections.charge(cid, bytes)) => Placed::Taken,
+            Ok(_) => Placed::TooMuch,
+        }
+    }
+
+    /// Writes, syncs what is due, and tells who waits for it.
+    pub(super) fn settle(&mut self, now: Instant) -> Result<(), AuditError> {
+        let mut fates = vec![self.ledger.flush(now)];
+        fates.extend(
+            self.sessions
+                .values_mut()
+                .map(|session| session.file.flush(now)),
+        );
+        for Fate { kept, broken } in fates {
+            kept.into_iter().for_each(|promise| self.keep(promise));
+            broken
+                .into_iter()
+                .for_each(|promise| self.break_promise(promise));
+        }
+        if self.ledger.bytes() >= SEGMENT_BYTES && self.ledger.due().is_none() {
+            self.next_segment();
+        }
+        let Self {
+            guests,
+            connections,
+            ..
+        } = self;
+        guests.retain(|guest| {
+            if let Some(cid) = guest.cid.filter(|_| guest.leaves) {
+                connections.unlink(cid);
+            }
+            !guest.leaves
+        });
+        match self.outbox.flush(&self.warden) {
+            // Its end is seen when it is read, after all that it said.
+            Ok(()) | Err(LinkError::Closed) => Ok(()),
+            Err(error) => Err(AuditError::Warden(error)),
+        }
+    }
+
+    fn next_segment(&mut self) {
+        match segment(
+            &self.store,
+            self.segment + 1,
+            self.ledger.head(),
+            &self.boot,
+        ) {
+            Ok(file) => {
+                self.segment += 1;
+                self.ledger = file;
+            }
+            // The old one goes on.
+            Err(error) => tracing::error!(%error, "the ledger goes on in an overlong segment"),
+        }
+    }
+
+    fn keep(&mut self, promise: Promise) {
+        match promise {
+            Promise::Receipt(number, receipt) => {
+                self.answer(number, &AuditToPeer::Durable(receipt))
+            }
+            Promise::Opened(sid) => self.outbox.push(AuditToWarden::Opened(sid)),
+            Promise::Closed(sid) => {
+                self.sessions.remove(&sid);
+                self.connections.end_session(sid);
+                self.store.unmark(sid);
+                self.outbox.push(AuditToWarden::Closed(sid));
+            }
+            Promise::Recovered(sid) => {
+                self.sessions.remove(&sid);
+                self.store.unmark(sid);
+            }
+        }
+    }
+
+    fn break_promise(&mut self, promise: Promise) {
+        match promise {
+            Promise::Receipt(number, receipt) => self.answer(number, &AuditToPeer::Failed(receipt)),
+            Promise::Opened(sid) => {
+                self.sessions.remove(&sid);
+                self.connections.end_session(sid);
+                self.store.abandon_session(sid);
+                let reason = "the audit record cannot be written".to_owned();
+                self.outbox.push(AuditToWarden::Failed { sid, reason });
+            }
+            // Not among those that break: they are kept when the disk takes them.
+            Promise::Closed(_) | Promise::Recovered(_) => {}
+        }
+    }
+
+    fn answer(&mut self, number: u64, message: &AuditToPeer) {
+        if let Some(guest) = self.guests.iter_mut().find(|guest| guest.number == number) {
+            answer(guest, message);
+        }
+    }
+}
+
+/// Begins a segment of the ledger.
+pub(super) fn segment(
+    store: &Store,
+    number: u64,
+    prev: super::chain::Head,
+    boot: &str,
+) -> Result<TrailFile, AuditError> {
+    let id = Store::segment_id(number);
+    match store.create_segment(number) {
+        Ok(file) => Ok(TrailFile::new(file, id, boot.to_owned(), 0, prev, 0)),
+        Err(source) => Err(AuditError::Ledger { path: id, source }),
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    Taken,
+    Lost,
+    TooMuch,
+}
+
+pub(super) fn answer(guest: &mut Guest, message: &AuditToPeer) {
+    if let Err(error) = guest.link.send(message) {
+        tracing::debug!(witness = guest.witness.as_str(), cid = ?guest.cid, %error, "a peer does not take its receipt");
+        guest.leaves = true;
+    }
+}

@@ -1,0 +1,290 @@
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::error::AuditError;
+use super::file::{Promise, TrailFile};
+use super::outbox::Outbox;
+use super::record::Who;
+use super::recovery;
+use super::rights::Witness;
+use super::room::{Guest, GuestLink, Placed, Room, WardenLink, answer, segment};
+use super::sessions::Connections;
+use super::store::Store;
+use crate::model::{ConnectionId, SessionId};
+use crate::sys::directory::Directory;
+use crate::sys::wait::readable;
+use crate::wire::{
+    AuditConfig, AuditToPeer, Event, LinkError, Record, ReportToAudit, WardenToAudit,
+};
+
+/// How many messages of one link are read before the others have their turn.
+const TURN: usize = 64;
+/// How many of a link are read before a session is closed: more than a socket's buffer holds of them.
+const LAST_WORDS: usize = 1024;
+/// How long sessions that were open at start are waited for, where only audit was restarted under them.
+const ORPHANS: Duration = Duration::from_secs(10);
+/// How soon the warden is tried again when it does not read.
+const WARDEN_AGAIN: Duration = Duration::from_millis(20);
+
+/// Keeps the trail in `directory` until the warden closes its link. For the time after confinement: everything is
+/// opened relative to that descriptor.
+///
+/// # Errors
+/// `Prepare`, `Ledger` where the trail cannot even be begun; `Warden`, `NotTheWardens`, `Wait`.
+pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Result<(), AuditError> {
+    let store = Store::new(Directory::from_fd(directory))?;
+    warden.set_nonblocking().map_err(AuditError::Warden)?;
+    let boot_of = |segment: u64| format!("{}-{segment}", config.boot);
+    let found = recovery::run(&store, boot_of);
+    let boot = boot_of(found.segment);
+    let now = Instant::now();
+    let mut room = Room {
+        ledger: segment(&store, found.segment, found.head, &boot)?,
+        segment: found.segment,
+        store,
+        boot,
+        warden,
+        outbox: Outbox::default(),
+        guests: Vec::new(),
+        next_guest: 0,
+        connections: Connections::default(),
+        sessions: HashMap::new(),
+        orphans: found.orphans,
+        orphans_due: now + ORPHANS,
+        recovered: Vec::new(),
+        lost: 0,
+    };
+    for event in found.events {
+        if let Event::Recovery { file, .. } = &event {
+            room.recovered.push(file.clone());
+        }
+        room.ledger(Who::default(), None, &Record::new(event), None, now);
+    }
+    room.settle(now)?;
+    while room.turn()? == Turn::Again {}
+    room.finish();
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Again,
+    End,
+}
+
+impl Room {
+    fn turn(&mut self) -> Result<Turn, AuditError> {
+        let ready = self.wait()?;
+        let now = Instant::now();
+        let mut ready = ready.into_iter();
+        let warden_ready = ready.next().unwrap_or(false);
+        // What the warden says first: it places the links and sessions that the others speak of.
+        let turn = if warden_ready {
+            self.hear_warden(now)?
+        } else {
+            Turn::Again
+        };
+        self.hear_guests(&ready.collect::<Vec<_>>(), now);
+        if now >= self.orphans_due {
+            self.close_orphans(now);
+        }
+        self.settle(now)?;
+        Ok(turn)
+    }
+
+    fn wait(&self) -> Result<Vec<bool>, AuditError> {
+        let mut fds = vec![self.warden.as_fd()];
+        fds.extend(self.guests.iter().map(|guest| guest.link.as_fd()));
+        let files = std::iter::once(&self.ledger).chain(self.sessions.values().map(|s| &s.file));
+        let mut due: Vec<Instant> = files.filter_map(TrailFile::due).collect();
+        if !self.orphans.is_empty() {
+            due.push(self.orphans_due);
+        }
+        if self.outbox.is_behind() {
+            due.push(Instant::now() + WARDEN_AGAIN);
+        }
+        readable(&fds, due.into_iter().min()).map_err(AuditError::Wait)
+    }
+
+    fn hear_warden(&mut self, now: Instant) -> Result<Turn, AuditError> {
+        for _ in 0..TURN {
+            match self.warden.recv_with() {
+                Ok((message, fds)) => self.warden_says(message, fds, now)?,
+                Err(error) if error.would_block() => return Ok(Turn::Again),
+                Err(LinkError::Closed) => return Ok(Turn::End),
+                Err(error) => return Err(AuditError::Warden(error)),
+            }
+        }
+        Ok(Turn::Again)
+    }
+
+    fn warden_says(
+        &mut self,
+        message: WardenToAudit,
+        fds: Vec<OwnedFd>,
+        now: Instant,
+    ) -> Result<(), AuditError> {
+        match message {
+            WardenToAudit::Connection { cid, peer, session } => {
+                self.connections.add(cid, peer);
+                self.greet(fds, Witness::Connection, Some(cid))?;
+                if let Some(facts) = session {
+                    self.resume(&facts);
+                }
+            }
+            WardenToAudit::Reporter(reporter) => self.greet(fds, reporter.into(), None)?,
+            other if !fds.is_empty() => {
+                tracing::error!(?other, "descriptors came that were not called for");
+                return Err(AuditError::Warden(LinkError::Descriptors(fds.len())));
+            }
+            WardenToAudit::OpenSession { facts, event } => {
+                if !matches!(event, Event::SessionOpen { .. }) {
+                    return Err(self.warden_lies(&event, now));
+                }
+                self.open_session(&facts, &event, now);
+            }
+            WardenToAudit::CloseSession { sid, event } => {
+                if !matches!(event, Event::SessionClose { .. }) {
+                    return Err(self.warden_lies(&event, now));
+                }
+                self.hear_last_words(sid, now);
+                self.close_session(sid, &event, now);
+            }
+            WardenToAudit::Record(mut record) => {
+                let edges = matches!(
+                    record.event,
+                    Event::SessionOpen { .. } | Event::SessionClose { .. }
+                );
+                if edges || Witness::of(&record.event) != Witness::Warden {
+                    return Err(self.warden_lies(&record.event, now));
+                }
+                if let Event::ServerStart { recovered, .. } = &mut record.event {
+                    // The whole server starts, so nothing that was open runs any more.
+                    self.close_orphans(now);
+                    recovered.append(&mut self.recovered);
+                }
+                self.place(record, None, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn warden_lies(&mut self, event: &Event, now: Instant) -> AuditError {
+        let kind = event.kind();
+        self.record_lie(Witness::Warden, kind, None, now);
+        drop(self.ledger.flush(now));
+        AuditError::NotTheWardens { kind }
+    }
+
+    fn greet(
+        &mut self,
+        fds: Vec<OwnedFd>,
+        witness: Witness,
+        cid: Option<ConnectionId>,
+    ) -> Result<(), AuditError> {
+        let [fd] = GuestLink::exactly(fds).map_err(AuditError::Warden)?;
+        let link = GuestLink::from_fd(fd).map_err(AuditError::Warden)?;
+        link.set_nonblocking().map_err(AuditError::Warden)?;
+        self.next_guest += 1;
+        self.guests.push(Guest {
+            number: self.next_guest,
+            link,
+            witness,
+            cid,
+            leaves: false,
+        });
+        Ok(())
+    }
+
+    fn hear_guests(&mut self, ready: &[bool], now: Instant) {
+        let mut guests = std::mem::take(&mut self.guests);
+        for (guest, ready) in guests.iter_mut().zip(ready) {
+            if *ready {
+                self.hear_guest(guest, TURN, now);
+            }
+        }
+        // None was added meanwhile: only the warden's messages do that.
+        self.guests = guests;
+    }
+
+    /// Hears what a session's connection, and the broker, have said up to now: it belongs before the session's end.
+    fn hear_last_words(&mut self, sid: SessionId, now: Instant) {
+        let mut guests = std::mem::take(&mut self.guests);
+        for guest in &mut guests {
+            let its = guest
+                .cid
+                .is_some_and(|cid| self.connections.session(cid) == Some(sid));
+            if its || guest.witness == Witness::Broker {
+                self.hear_guest(guest, LAST_WORDS, now);
+            }
+        }
+        self.guests = guests;
+    }
+
+    fn hear_guest(&mut self, guest: &mut Guest, limit: usize, now: Instant) {
+        for _ in 0..limit {
+            if guest.leaves {
+                break;
+            }
+            match guest.link.recv() {
+                Ok(report) => self.guest_says(guest, report, now),
+                Err(error) if error.would_block() => break,
+                Err(LinkError::Closed) => guest.leaves = true,
+                Err(error) => {
+                    let witness = guest.witness.as_str();
+                    tracing::warn!(witness, cid = ?guest.cid, %error, "a link does not speak as it should: closed");
+                    guest.leaves = true;
+                }
+            }
+        }
+    }
+
+    fn guest_says(&mut self, guest: &mut Guest, report: ReportToAudit, now: Instant) {
+        let ReportToAudit {
+            mut record,
+            receipt,
+        } = report;
+        if Witness::of(&record.event) != guest.witness {
+            self.record_lie(guest.witness, record.event.kind(), guest.cid, now);
+            guest.leaves = true;
+            return;
+        }
+        if let Some(cid) = guest.cid {
+            // The link places a connection's records, whatever they say themselves.
+            record.cid = Some(cid);
+            record.sid = None;
+        }
+        let promise = receipt.map(|receipt| Promise::Receipt(guest.number, receipt));
+        match self.place(record, promise, now) {
+            Placed::Taken => {}
+            Placed::Lost => {
+                if let Some(receipt) = receipt {
+                    answer(guest, &AuditToPeer::Failed(receipt));
+                }
+            }
+            Placed::TooMuch => {
+                tracing::warn!(cid = ?guest.cid, "a connection without a session puts too much on record: closed");
+                guest.leaves = true;
+            }
+        }
+    }
+
+    /// The last words of those that still have some, then everything to the disk.
+    fn finish(&mut self) {
+        let now = Instant::now();
+        self.hear_guests(&vec![true; self.guests.len()], now);
+        let files = std::iter::once(&mut self.ledger)
+            .chain(self.sessions.values_mut().map(|s| &mut s.file));
+        let mut closed = Vec::new();
+        for file in files {
+            // Whatever was only due later is due now.
+            closed.extend(file.flush(now + Duration::from_secs(1)).kept);
+        }
+        for promise in closed {
+            if let Promise::Closed(sid) | Promise::Recovered(sid) = promise {
+                self.store.unmark(sid);
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::file::{Full, Promise, TrailFile};
+use super::record::{Entry, Who};
+use super::recovery::Orphan;
+use super::rights::Haste;
+use super::totals::Totals;
+use crate::model::{ConnectionId, Peer, SessionId};
+use crate::wire::{Event, SessionFacts};
+
+/// What a session may put on record; audit.md.
+pub(super) const SESSION_BYTES: u64 = 32 * 1024 * 1024;
+/// What a connection may put on record outside of a session.
+pub(super) const LEDGER_BYTES_PER_CONNECTION: u64 = 256 * 1024;
+
+/// A session's file and what is known of it.
+pub(super) struct Session {
+    pub(super) file: TrailFile,
+    pub(super) who: Who,
+    pub(super) totals: Totals,
+    /// The warden was told that it must end.
+    pub(super) doomed: bool,
+    /// Its last record is taken.
+    pub(super) closing: bool,
+}
+
+/// Why a session's record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    Budget,
+    Backlog,
+    Closed,
+}
+
+impl NotTaken {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Budget => "the session has put more on record than it may",
+            Self::Backlog => "the disk takes no more of the session's records",
+            Self::Closed => "the session's record is closed",
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn new(file: TrailFile, who: Who) -> Self {
+        Self {
+            file,
+            who,
+            totals: Totals::default(),
+            doomed: false,
+            closing: false,
+        }
+    }
+
+    pub(super) fn resumed(orphan: Orphan, facts: &SessionFacts) -> Self {
+        Self {
+            file: orphan.file,
+            who: who(facts),
+            totals: orphan.totals,
+            doomed: false,
+            closing: false,
+        }
+    }
+
+    /// Of a session that nobody can speak for any more.
+    pub(super) fn orphaned(orphan: Orphan) -> Self {
+        Self {
+            totals: orphan.totals,
+            ..Self::new(orphan.file, orphan.who)
+        }
+    }
+
+    /// Takes a record.
+    pub(super) fn append(
+        &mut self,
+        entry: &Entry,
+        haste: Haste,
+        promise: Option<Promise>,
+        now: Instant,
+    ) -> Result<(), NotTaken> {
+        if self.closing {
+            return Err(NotTaken::Closed);
+        }
+        if self.file.bytes() >= SESSION_BYTES {
+            self.totals.drop_one();
+            return Err(NotTaken::Budget);
+        }
+        match self.file.append(entry, haste, promise, now) {
+            Ok(_) => {
+                self.totals.see(entry.kind, &entry.d);
+                Ok(())
+            }
+            Err(Full) => {
+                self.totals.drop_one();
+                Err(NotTaken::Backlog)
+            }
+        }
+    }
+
+    /// Says in the session's own record that it was too much; once, and whatever the budget.
+    pub(super) fn note_budget(&mut self, now: Instant) {
+        let event = Event::LimitHit {
+            resource: "records of the session in bytes".to_owned(),
+            limit: SESSION_BYTES,
+        };
+        let entry = Entry::new(self.who.clone(), None, Some(false), &event);
+        // With a full backlog the session ends all the same.
+        self.file.append(&entry, Haste::Now, None, now).ok();
+    }
+
+    /// Takes the last record, whatever the budget.
+    pub(super) fn close(
+        &mut self,
+        event: &Event,
+        promise: Option<Promise>,
+        now: Instant,
+    ) -> Result<(), Full> {
+        let mut entry = Entry::new(self.who.clone(), None, None, event);
+        self.totals.add_to(&mut entry.d);
+        self.file.append(&entry, Haste::Now, promise, now)?;
+        self.closing = true;
+        Ok(())
+    }
+}
+
+/// The envelope's members of a session.
+pub(super) fn who(facts: &SessionFacts) -> Who {
+    let who = Who {
+        cid: Some(facts.cid.to_string()),
+        sid: Some(facts.sid.to_string()),
+        src: Some(facts.peer),
+        ..Who::default()
+    };
+    who.granted(&facts.grant)
+}
+
+/// Which connections there are, and which session each has.
+#[derive(Default)]
+pub(super) struct Connections(HashMap<ConnectionId, Facts>);
+
+struct Facts {
+    peer: Peer,
+    session: Option<SessionId>,
+    linked: bool,
+    ledger_bytes: u64,
+}
+
+impl Connections {
+    pub(super) fn add(&mut self, cid: ConnectionId, peer: Peer) {
+        self.0.insert(
+            cid,
+            Facts {
+                peer,
+                session: None,
+                linked: true,
+                ledger_bytes: 0,
+            },
+        );
+    }
+
+    /// A session begins. Its connection may be unknown, when it ended already.
+    pub(super) fn begin(&mut self, facts: &SessionFacts) {
+        let entry = self.0.entry(facts.cid).or_insert(Facts {
+            peer: facts.peer,
+            session: None,
+            linked: false,
+            ledger_bytes: 0,
+        });
+        entry.session = Some(facts.sid);
+    }
+
+    pub(super) fn session(&self, cid: ConnectionId) -> Option<SessionId> {
+        self.0.get(&cid)?.session
+    }
+
+    pub(super) fn who(&self, cid: ConnectionId) -> Who {
+        Who {
+            cid: Some(cid.to_string()),
+            src: self.0.get(&cid).map(|facts| facts.peer),
+            ..Who::default()
+        }
+    }
+
+    /// Counts what went to the ledger for a connection; false when it was too much.
+    #[must_use]
+    pub(super) fn charge(&mut self, cid: ConnectionId, bytes: u64) -> bool {
+        self.0.get_mut(&cid).is_none_or(|facts| {
+            facts.ledger_bytes = facts.ledger_bytes.saturating_add(bytes);
+            facts.ledger_bytes <= LEDGER_BYTES_PER_CONNECTION
+        })
+    }
+
+    /// The connection's link is gone; what is known of it stays as long as its session.
+    pub(super) fn unlink(&mut self, cid: ConnectionId) {
+        if let Some(facts) = self.0.get_mut(&cid) {
+            facts.linked = false;
+            if facts.session.is_none() {
+                self.0.remove(&cid);
+            }
+        }
+    }
+
+    pub(super) fn end_session(&mut self, sid: SessionId) {
+        self.0.retain(|_, facts| {
+            let its = facts.session == Some(sid);
+            if its {
+                facts.session = None;
+            }
+            !its || facts.linked
+        });
+    }
+}

@@ -1,0 +1,187 @@
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use jiff::Timestamp;
+
+use super::error::AuditError;
+use crate::model::SessionId;
+use crate::sys::Errno;
+use crate::sys::directory::Directory;
+
+const LEDGER: &str = "ledger";
+const OPEN: &str = "open";
+const QUARANTINE: &str = "quarantine";
+/// Ledger segments, and open sessions, that a start looks at.
+const ENTRIES: usize = 100_000;
+
+/// The audit directory: which file lies where.
+pub(super) struct Store {
+    root: Directory,
+    ledger: Directory,
+    open: Directory,
+}
+
+impl Store {
+    pub(super) fn new(root: Directory) -> Result<Self, AuditError> {
+        let make = |path: &str| {
+            root.descend_making(path)
+                .map_err(|source| AuditError::Prepare {
+                    path: path.to_owned(),
+                    source,
+                })
+        };
+        let (ledger, open) = (make(LEDGER)?, make(OPEN)?);
+        make("sessions")?;
+        Ok(Self { root, ledger, open })
+    }
+
+    /// The numbers of the ledger's segments, rising.
+    pub(super) fn segments(&self) -> KernelResult<Vec<u64>> {
+        let mut numbers: Vec<u64> = self
+            .ledger
+            .names(ENTRIES)?
+            .iter()
+            .filter_map(|name| name.strip_suffix(".jsonl")?.parse::<u64>().ok())
+            .collect();
+        // A number that was put aside is used as well.
+        if let Ok(aside) = self.root.descend(QUARANTINE) {
+            let names = aside.names(ENTRIES)?;
+            let used = |name: &String| {
+                name.strip_prefix("ledger-")?
+                    .strip_suffix(".jsonl")?
+                    .parse::<u64>()
+                    .ok()
+            };
+            numbers.extend(names.iter().filter_map(used));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    pub(super) fn segment_id(number: u64) -> String {
+        format!("{LEDGER}/{number:06}.jsonl")
+    }
+
+    pub(super) fn create_segment(&self, number: u64) -> KernelResult<File> {
+        let file = self.ledger.create(&format!("{number:06}.jsonl"))?;
+        self.ledger.sync()?;
+        Ok(file)
+    }
+
+    /// A session's path: by the day on which its id was made, which is in the id (UUIDv7, RFC 9562 §5.7).
+    pub(super) fn session_id(sid: SessionId) -> String {
+        let millis = sid
+            .as_bytes()
+            .iter()
+            .take(6)
+            .fold(0i64, |n, byte| (n << 8) | i64::from(*byte));
+        let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH);
+        let day = at.strftime("%Y/%m/%d").to_string();
+        format!("sessions/{day}/{sid}.jsonl")
+    }
+
+    /// Begins a session's file, and marks it as open first.
+    pub(super) fn create_session(&self, sid: SessionId) -> KernelResult<File> {
+        let id = Self::session_id(sid);
+        let (directory, name) = split(&id);
+        let directory = self.root.descend_making(directory)?;
+        drop(self.open.create(&sid.to_string())?);
+        self.open.sync()?;
+        let file = directory.create(name);
+        if file.is_err() {
+            self.unmark(sid);
+        }
+        let file = file?;
+        directory.sync()?;
+        Ok(file)
+    }
+
+    /// Takes back a session's file whose first record could not be written.
+    pub(super) fn abandon_session(&self, sid: SessionId) {
+        let id = Self::session_id(sid);
+        let (directory, name) = split(&id);
+        let removed = self
+            .root
+            .descend(directory)
+            .and_then(|directory| directory.remove(name));
+        if let Err(errno) = removed {
+            tracing::warn!(file = id, %errno, "a session's file cannot be taken back");
+        }
+        self.unmark(sid);
+    }
+
+    /// The session is closed.
+    pub(super) fn unmark(&self, sid: SessionId) {
+        match self.open.remove(&sid.to_string()) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            // The next start finds a file that is closed, and removes the mark.
+            Err(errno) => tracing::warn!(%sid, %errno, "a closed session stays marked as open"),
+        }
+    }
+
+    /// The sessions that are marked as open.
+    pub(super) fn open_sessions(&self) -> KernelResult<Vec<SessionId>> {
+        let names = self.open.names(ENTRIES)?;
+        let sid = |name: &String| {
+            serde_json::from_value::<SessionId>(name.as_str().into())
+                .ok()
+                .filter(|sid| sid.to_string() == *name)
+        };
+        Ok(names.iter().filter_map(sid).collect())
+    }
+
+    /// Opens a file again, to read it and to append to it.
+    pub(super) fn reopen(&self, id: &str) -> KernelResult<File> {
+        let (directory, name) = split(id);
+        self.root.descend(directory)?.append(name)
+    }
+
+    /// Moves the bytes from `whole_bytes` on into `<file>.torn`; the name of that.
+    pub(super) fn tear(
+        &self,
+        file: &mut File,
+        id: &str,
+        whole_bytes: u64,
+    ) -> std::io::Result<String> {
+        let (directory, name) = split(id);
+        let directory = self.root.descend(directory)?;
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(whole_bytes))?;
+        file.read_to_end(&mut tail)?;
+        let (mut torn, torn_name) = create_unique(&directory, &format!("{name}.torn"))?;
+        torn.write_all(&tail)?;
+        torn.sync_all()?;
+        directory.sync()?;
+        file.set_len(whole_bytes)?;
+        file.sync_all()?;
+        let parent = id.strip_suffix(name).unwrap_or_default();
+        Ok(format!("{parent}{torn_name}"))
+    }
+
+    /// Puts a damaged file aside; where it is then.
+    pub(super) fn quarantine(&self, id: &str) -> KernelResult<String> {
+        let aside = self.root.descend_making(QUARANTINE)?;
+        let (directory, name) = split(id);
+        let flat = id.replace('/', "-");
+        self.root.descend(directory)?.rename(name, &aside, &flat)?;
+        aside.sync()?;
+        Ok(format!("{QUARANTINE}/{flat}"))
+    }
+}
+
+type KernelResult<T> = Result<T, Errno>;
+
+fn split(id: &str) -> (&str, &str) {
+    id.rsplit_once('/').unwrap_or(("", id))
+}
+
+fn create_unique(directory: &Directory, name: &str) -> KernelResult<(File, String)> {
+    let more = (1..1000).map(|n| format!("{name}.{n}"));
+    for candidate in std::iter::once(name.to_owned()).chain(more) {
+        match directory.create(&candidate) {
+            Err(Errno::EEXIST) => {}
+            other => return other.map(|file| (file, candidate)),
+        }
+    }
+    Err(Errno::EEXIST)
+}

@@ -1,0 +1,122 @@
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use super::slot::Source;
+use crate::model::{Role, escape};
+use crate::policy::endpoints::Reason;
+use crate::wire::ApiFault;
+
+/// How much of a path a message shows.
+const SHOWN_PATH_BYTES: usize = 200;
+
+/// What goes back to the session.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) source: Source,
+    /// What the record keeps, where it is no good answer.
+    pub(super) error: Option<String>,
+}
+
+impl Answer {
+    /// The Supervisor's envelope of a success.
+    pub(super) fn ok(data: &Value) -> Self {
+        Self::json(StatusCode::OK, &json!({ "result": "ok", "data": data }))
+    }
+
+    pub(super) fn json(status: StatusCode, value: &Value) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let source = Source::Whole(Full::new(Bytes::from(value.to_string())));
+        Self {
+            status,
+            headers,
+            source,
+            error: None,
+        }
+    }
+
+    /// An answer of ours in the Supervisor's envelope of an error.
+    pub(super) fn fault(fault: ApiFault, message: &str, hint: &str) -> Self {
+        let envelope = json!({
+            "result": "error",
+            "message": message,
+            "error_key": fault.as_str(),
+            "extra_fields": { "hint": hint },
+        });
+        let answer = Self::json(status(fault), &envelope);
+        Self {
+            error: Some(format!("{fault}: {message}")),
+            ..answer
+        }
+    }
+
+    /// The call is not allowed.
+    pub(super) fn refusal(method: &str, path: &str, role: &Role, reason: &Reason<'_>) -> Self {
+        let call = format!(
+            "{} {}",
+            escape(method.as_bytes(), 16),
+            escape(path.as_bytes(), SHOWN_PATH_BYTES)
+        );
+        let (message, hint) = match reason {
+            Reason::Permission {
+                would_do: Some(other),
+                ..
+            } => (
+                format!("{call} is not allowed for the role {role}; the role {other} would do"),
+                "the role of a key is the role= of its line in the app's options",
+            ),
+            Reason::Permission { would_do: None, .. } => (
+                format!("{call} is not allowed for the role {role}, nor for any other"),
+                "",
+            ),
+            Reason::UnknownRole => (
+                format!("{call} is not allowed: there is no role {role}"),
+                "the role of a key is the role= of its line in the app's options",
+            ),
+            Reason::Unlisted | Reason::Method(_) => (
+                format!(
+                    "{call} is no call that this server lets through, for the role {role} or any other: {reason}"
+                ),
+                "`hassio help` lists what there is",
+            ),
+            Reason::Path(_) | Reason::Query(_) => (
+                format!("{call} is not allowed for the role {role} or any other: {reason}"),
+                "",
+            ),
+        };
+        let mut answer = Self::fault(ApiFault::Refused, &message, hint);
+        if let Reason::Method(methods) = reason {
+            let names: Vec<_> = methods.iter().map(|method| method.as_str()).collect();
+            if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
+                answer.headers.insert(ALLOW, allow);
+            }
+        }
+        answer
+    }
+
+    /// The call could not be put on record.
+    pub(super) fn unrecorded() -> Self {
+        let message = "the call could not be put on record, so it was not made";
+        Self::fault(
+            ApiFault::Unrecorded,
+            message,
+            "the app's log says why; a full disk is the usual cause",
+        )
+    }
+}
+
+fn status(fault: ApiFault) -> StatusCode {
+    match fault {
+        ApiFault::Refused => StatusCode::FORBIDDEN,
+        ApiFault::Unfit => StatusCode::BAD_REQUEST,
+        ApiFault::Unreachable | ApiFault::TokenRefused | ApiFault::BadAnswer => {
+            StatusCode::BAD_GATEWAY
+        }
+        ApiFault::NoSupervisor | ApiFault::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

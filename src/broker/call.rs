@@ -1,0 +1,236 @@
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+
+use super::Broker;
+use super::answer::Answer;
+use super::json;
+use super::session::Session;
+use super::slot::{CountedBody, Slot};
+use super::supervisor::MaySee;
+use crate::model::escape;
+use crate::policy::endpoints::{self, Body, Call, Effect, Reason, Verdict};
+use crate::policy::roles::Permission;
+use crate::wire::limits::{API_BODY_BYTES, REPLY};
+use crate::wire::{ApiDecision, ApiFault, Event, Outcome, Record, SESSION_PATH};
+
+/// How much of a path a record keeps.
+const RECORDED_PATH_BYTES: usize = 1024;
+
+/// How much of a method a record keeps.
+const RECORDED_METHOD_BYTES: usize = 32;
+
+/// One request of a session: verdict, record, Supervisor.
+pub(super) async fn respond(
+    broker: Arc<Broker>,
+    session: Arc<Session>,
+    slot: Arc<Slot>,
+    request: Request<Incoming>,
+) -> Result<Response<CountedBody>, Infallible> {
+    if let Some(event) = slot.take("its response was not read") {
+        session.report(&broker, event).await;
+    }
+    let id = session.next_call();
+    slot.begin(id);
+    let answer = match exchange(&broker, &session, id, request).await {
+        Ok(answer) | Err(answer) => answer,
+    };
+    slot.answered(answer.status.as_u16(), answer.error);
+    let mut response = Response::new(CountedBody::new(answer.source, slot));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    Ok(response)
+}
+
+/// A request as it is recorded.
+struct Asked<'r> {
+    id: u64,
+    method: &'r str,
+    path: &'r str,
+    query: Option<&'r str>,
+}
+
+/// An error is an answer as well: one that ends the matter early.
+async fn exchange(
+    broker: &Broker,
+    session: &Session,
+    id: u64,
+    request: Request<Incoming>,
+) -> Result<Answer, Answer> {
+    let (head, body) = request.into_parts();
+    let (method, path) = (head.method.as_str(), head.uri.path());
+    let asked = Asked {
+        id,
+        method,
+        path,
+        query: head.uri.query(),
+    };
+    if path == SESSION_PATH && method == "GET" && asked.query.is_none() {
+        return who_am_i(broker, session, &asked).await;
+    }
+    let wanted = endpoints::Request {
+        method,
+        path,
+        query: asked.query,
+    };
+    match broker.endpoints.judge(&broker.roles, &session.role, wanted) {
+        Verdict::Allow(call) => forward(broker, session, &asked, &call, &head.headers, body).await,
+        Verdict::Deny(reason) => {
+            let record = asked.denied(
+                reason.endpoint().map(|it| it.name.clone()),
+                reason.to_string(),
+            );
+            session.durable(broker, record).await?;
+            tracing::debug!(sid = %session.sid, "refused: {reason}");
+            Err(refusal(session, &asked, &reason))
+        }
+    }
+}
+
+fn refusal(session: &Session, asked: &Asked<'_>, reason: &Reason<'_>) -> Answer {
+    Answer::refusal(asked.method, asked.path, &session.role, reason)
+}
+
+async fn who_am_i(broker: &Broker, session: &Session, asked: &Asked<'_>) -> Result<Answer, Answer> {
+    let record = asked.allowed(
+        "sshd.session",
+        "everybody may ask who they are".to_owned(),
+        None,
+    );
+    session.record(broker, record).await?;
+    let rules = broker.roles.rules(&session.role);
+    let permissions: Vec<_> = rules
+        .into_iter()
+        .flat_map(|rules| &rules.may)
+        .map(|permission| permission.as_str())
+        .collect();
+    Ok(Answer::ok(&json!({
+        "sid": session.sid.to_string(),
+        "user": session.user,
+        "role": session.role.as_str(),
+        "permissions": permissions,
+    })))
+}
+
+async fn forward(
+    broker: &Broker,
+    session: &Session,
+    asked: &Asked<'_>,
+    call: &Call<'_>,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Answer, Answer> {
+    let endpoint = call.endpoint();
+    let body = match read(body, endpoint.body).await {
+        Ok(body) => body,
+        Err(fault) => {
+            let record = asked.denied(Some(endpoint.name.clone()), fault.clone());
+            session.durable(broker, record).await?;
+            return Err(Answer::fault(
+                ApiFault::Unfit,
+                &format!("bad request: {fault}"),
+                "",
+            ));
+        }
+    };
+    let record = asked.allowed(&endpoint.name, call.rule(), body.as_deref());
+    match endpoint.effect {
+        Effect::Changes => session.durable(broker, record).await?,
+        Effect::Reads => session.record(broker, record).await?,
+    }
+    let rules = broker.roles.rules(&session.role);
+    let may_see = match rules.is_some_and(|rules| rules.may.contains(&Permission::Options)) {
+        true => MaySee::Options,
+        false => MaySee::NoOptions,
+    };
+    broker.supervisor.call(call, headers, body, may_see).await
+}
+
+/// The body as it goes out, or what is wrong with it.
+async fn read(body: Incoming, kind: Body) -> Result<Option<Vec<u8>>, String> {
+    let collected = timeout(REPLY, Limited::new(body, API_BODY_BYTES).collect()).await;
+    let bytes = match collected {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err(format!("the body is longer than {API_BODY_BYTES} bytes"));
+        }
+        Ok(Err(_)) => return Err("the body broke off".to_owned()),
+        Err(_) => {
+            return Err(format!(
+                "the body did not come within {} s",
+                REPLY.as_secs()
+            ));
+        }
+    };
+    match (kind, bytes.trim_ascii()) {
+        (_, []) => Ok(None),
+        (Body::None, _) => Err("this call takes no body".to_owned()),
+        (Body::Json, text) => match json::object(text) {
+            Ok(value) => Ok(Some(value.to_string().into_bytes())),
+            Err(error) => Err(escape(
+                format!("the body is not usable: {error}").as_bytes(),
+                200,
+            )),
+        },
+    }
+}
+
+impl Asked<'_> {
+    fn allowed(&self, endpoint: &str, rule: String, body: Option<&[u8]>) -> Record {
+        let event = Event::ApiRequest {
+            id: self.id,
+            endpoint: Some(endpoint.to_owned()),
+            method: self.recorded_method(),
+            path: self.recorded_path(),
+            body_bytes: u64::try_from(body.map_or(0, <[u8]>::len)).unwrap_or(u64::MAX),
+            body_sha256: body.map(|body| hex(&Sha256::digest(body))),
+            decision: ApiDecision::Allow,
+            rule,
+        };
+        Record::new(event).outcome(Outcome::Good)
+    }
+
+    fn denied(&self, endpoint: Option<String>, rule: String) -> Record {
+        let event = Event::ApiRequest {
+            id: self.id,
+            endpoint,
+            method: self.recorded_method(),
+            path: self.recorded_path(),
+            body_bytes: 0,
+            body_sha256: None,
+            decision: ApiDecision::Deny,
+            rule,
+        };
+        Record::new(event).outcome(Outcome::Bad)
+    }
+
+    fn recorded_method(&self) -> String {
+        escape(self.method.as_bytes(), RECORDED_METHOD_BYTES)
+    }
+
+    fn recorded_path(&self) -> String {
+        let query = self
+            .query
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        escape(
+            format!("{}{query}", self.path).as_bytes(),
+            RECORDED_PATH_BYTES,
+        )
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
+}

@@ -1,0 +1,211 @@
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Broker;
+use super::answer::Answer;
+use super::call;
+use super::slot::Slot;
+use crate::model::{ConnectionId, Role, SessionId, escape};
+use crate::wire::limits::{API_CONNECTIONS, API_HEAD, API_HEAD_BYTES};
+use crate::wire::{Event, Outcome, Record};
+
+/// How long connections of a closed session may take to hand over their last records.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long accepting pauses when the process has no descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How much of the user's name is shown.
+const USER_BYTES: usize = 256;
+
+/// One session, as the warden described it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) sid: SessionId,
+    cid: ConnectionId,
+    uid: u32,
+    pub(super) user: String,
+    pub(super) role: Role,
+    calls: AtomicU64,
+}
+
+impl Session {
+    pub(super) fn new(
+        sid: SessionId,
+        cid: ConnectionId,
+        uid: u32,
+        user: String,
+        role: Role,
+    ) -> Self {
+        let user = escape(user.as_bytes(), USER_BYTES);
+        Self {
+            sid,
+            cid,
+            uid,
+            user,
+            role,
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    /// A number that no other call of the session has.
+    pub(super) fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Puts a record of the session into audit's hands.
+    pub(super) async fn record(&self, broker: &Broker, record: Record) -> Result<(), Answer> {
+        broker
+            .audit
+            .report(self.mine(record))
+            .await
+            .map_err(|_| Answer::unrecorded())
+    }
+
+    /// The same, and waits until it is on the disk.
+    pub(super) async fn durable(&self, broker: &Broker, record: Record) -> Result<(), Answer> {
+        broker
+            .audit
+            .durable(self.mine(record))
+            .await
+            .map_err(|_| Answer::unrecorded())
+    }
+
+    /// Records what has happened already: nothing can be taken back if audit does not take it.
+    pub(super) async fn report(&self, broker: &Broker, event: Event) {
+        let outcome = match &event {
+            Event::ApiResponse { status, error, .. } if *status < 400 && error.is_none() => {
+                Outcome::Good
+            }
+            _ => Outcome::Bad,
+        };
+        let record = self.mine(Record::new(event).outcome(outcome));
+        if let Err(error) = broker.audit.report(record).await {
+            tracing::warn!(sid = %self.sid, "a record is lost: {error}");
+        }
+    }
+
+    fn mine(&self, record: Record) -> Record {
+        record.of_session(self.sid).of_connection(self.cid)
+    }
+}
+
+/// Serves a session's socket until `stopped` says so; then closes it and all its connections.
+pub(super) async fn serve(
+    broker: Arc<Broker>,
+    session: Arc<Session>,
+    listener: UnixListener,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = said(&mut stopped) => break,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(sid = %session.sid, "a connection's task ended by itself: {error}");
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => match objection(&session, &stream, connections.len()) {
+                    None => {
+                        let (broker, session) = (broker.clone(), session.clone());
+                        connections.spawn(converse(broker, session, stream, stopped.clone()));
+                    }
+                    Some(event) => {
+                        drop(stream);
+                        session.report(&broker, event).await;
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(sid = %session.sid, "cannot accept: {error}");
+                    sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let farewell = async { while connections.join_next().await.is_some() {} };
+    if timeout(FAREWELL, farewell).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+/// Why a connection may not stay, and is closed without a byte.
+fn objection(session: &Session, stream: &UnixStream, open: usize) -> Option<Event> {
+    let peer = stream.peer_cred().ok();
+    if peer.is_none_or(|peer| peer.uid() != session.uid) {
+        let uid = peer.map_or("unknown".to_owned(), |peer| peer.uid().to_string());
+        return Some(Event::PolicyDeny {
+            layer: "broker".to_owned(),
+            object: format!("uid {uid}"),
+            rule: format!(
+                "only uid {} may connect to the session's socket",
+                session.uid
+            ),
+        });
+    }
+    (open >= API_CONNECTIONS).then(|| Event::LimitHit {
+        resource: "connections to the broker".to_owned(),
+        limit: u64::try_from(API_CONNECTIONS).unwrap_or(u64::MAX),
+    })
+}
+
+/// One connection, request after request.
+async fn converse(
+    broker: Arc<Broker>,
+    session: Arc<Session>,
+    stream: UnixStream,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let slot = Arc::new(Slot::default());
+    let unfinished = {
+        let service = service_fn(|request| {
+            call::respond(broker.clone(), session.clone(), slot.clone(), request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(API_HEAD)
+            .max_buf_size(API_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        loop {
+            tokio::select! {
+                biased;
+                () = said(&mut stopped) => break "the session was closed",
+                () = slot.ended() => {
+                    if let Some(event) = slot.take_ended() {
+                        session.report(&broker, event).await;
+                    }
+                }
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(sid = %session.sid, "a connection broke: {error}");
+                    }
+                    break "the client went away";
+                }
+            }
+        }
+    };
+    // The connection is closed here; its call may not be over.
+    if let Some(event) = slot.take(unfinished) {
+        session.report(&broker, event).await;
+    }
+}
+
+/// Waits for the word to stop.
+async fn said(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the whole broker ends, which is a word as well.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}

@@ -1,0 +1,173 @@
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use tokio::sync::Notify;
+
+use crate::wire::Event;
+
+/// The call that a connection is busy with; HTTP/1.1 has one at a time. Its record is written by the connection's task,
+/// however the call ends: nothing here does more than count.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    call: Mutex<Option<OpenCall>>,
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct OpenCall {
+    id: u64,
+    began: Instant,
+    status: u16,
+    bytes: u64,
+    error: Option<String>,
+    over: bool,
+}
+
+impl OpenCall {
+    fn into_event(self, unfinished: &str) -> Event {
+        let cut_short = (!self.over).then(|| unfinished.to_owned());
+        Event::ApiResponse {
+            id: self.id,
+            status: self.status,
+            bytes: self.bytes,
+            duration_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            error: self.error.or(cut_short),
+        }
+    }
+}
+
+impl Slot {
+    /// A call begins. The one before must have been taken.
+    pub(super) fn begin(&self, id: u64) {
+        let began = Instant::now();
+        let call = OpenCall {
+            id,
+            began,
+            status: 0,
+            bytes: 0,
+            error: None,
+            over: false,
+        };
+        *self.call.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
+    }
+
+    /// The response begins.
+    pub(super) fn answered(&self, status: u16, error: Option<String>) {
+        self.change(|call| {
+            call.status = status;
+            call.error = error;
+        });
+    }
+
+    /// Waits until a response was handed over whole.
+    pub(super) async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    /// What `api.response` says of a call that is over.
+    pub(super) fn take_ended(&self) -> Option<Event> {
+        let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+        call.take_if(|call| call.over)
+            .map(|call| call.into_event(""))
+    }
+
+    /// What it says of the call, over or not; `unfinished` is why it is not.
+    pub(super) fn take(&self, unfinished: &str) -> Option<Event> {
+        let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+        call.take().map(|call| call.into_event(unfinished))
+    }
+
+    fn count(&self, bytes: usize) {
+        self.change(|call| call.bytes += u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    fn end(&self, error: Option<String>) {
+        self.change(|call| {
+            call.over = true;
+            call.error = call.error.take().or(error);
+        });
+        self.ended.notify_one();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut OpenCall)) {
+        let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+        call.as_mut().map(change);
+    }
+}
+
+/// Where a response's bytes come from.
+pub(super) enum Source {
+    /// From here.
+    Whole(Full<Bytes>),
+    /// From the Supervisor, as they come: a client that does not read holds the Supervisor back.
+    Passed(reqwest::Body),
+}
+
+/// A response's bytes, counted.
+pub(super) struct CountedBody {
+    source: Source,
+    slot: Arc<Slot>,
+}
+
+impl CountedBody {
+    pub(super) fn new(source: Source, slot: Arc<Slot>) -> Self {
+        let body = Self { source, slot };
+        // hyper asks nothing of a body that is over.
+        if body.is_end_stream() {
+            body.slot.end(None);
+        }
+        body
+    }
+}
+
+impl Body for CountedBody {
+    type Data = Bytes;
+    type Error = reqwest::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.source {
+            Source::Whole(body) => Pin::new(body)
+                .poll_frame(context)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Source::Passed(body) => Pin::new(body).poll_frame(context),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.slot.count(frame.data_ref().map_or(0, Bytes::len));
+                if this.is_end_stream() {
+                    this.slot.end(None);
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                this.slot
+                    .end(Some("the Supervisor's answer broke off".to_owned()));
+            }
+            Poll::Ready(None) => this.slot.end(None),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Whole(body) => body.is_end_stream(),
+            Source::Passed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(body) => body.size_hint(),
+            Source::Passed(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What the server is told: the options file, the environment and the command line, read once and turned into the
+//! [`crate::wire`] configuration of each process.
+//!
+//! `hassio-sshd` itself runs it, before any other process exists. Past it nobody reads options again: what is here has
+//! the type of something that was checked. It must never show a password, in an error or otherwise.
+#![forbid(unsafe_code)]
+
+mod authorized_keys;
+mod command;
+mod environment;
+mod language;
+mod nearest;
+mod options;
+mod places;
+mod problem;
+mod roles;
+mod value;
+
+pub use authorized_keys::{KeyLineError, KeyLines, parse as parse_authorized_keys};
+pub use command::{
+    Arguments, AuditArguments, AuditCommand, Command, ServeArguments, VerifyArguments,
+};
+pub use environment::Environment;
+pub use options::{Folder, LogLevel, Options, Read};
+pub use places::{Configs, Places, Supervisor, SupervisorError};
+pub use problem::{ConfigError, Problem, Warning};
+pub use roles::{RoleView, known_roles};

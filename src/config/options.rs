@@ -1,0 +1,419 @@
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::authorized_keys;
+use super::language::{digest, parse};
+use super::nearest::nearest;
+use super::problem::{ConfigError, Problem, Warning};
+use super::roles::{self, RoleView};
+use super::value::Value;
+use crate::model::{Network, Role, escape};
+use crate::wire::AuthorizedKey;
+use crate::wire::limits::PASSWORD_BYTES;
+
+/// The largest options file that is read.
+const FILE_BYTES: u64 = 1024 * 1024;
+
+/// The longest banner; it is sent to everybody who connects.
+const BANNER_BYTES: usize = 4096;
+
+/// The options' names.
+pub(super) const NAMES: [&str; 11] = [
+    "authorized_keys",
+    "password",
+    "username",
+    "default_role",
+    "network",
+    "folders",
+    "sftp",
+    "shell",
+    "banner",
+    "log_level",
+    "read_only_without_idmap",
+];
+
+/// The options, all of them checked.
+pub struct Options {
+    /// The keys that may log in.
+    pub authorized_keys: Vec<AuthorizedKey>,
+    /// The password; none if there are keys.
+    pub password: Option<Zeroizing<String>>,
+    /// The one user name.
+    pub username: String,
+    /// The role of keys that name none, and of password logins.
+    pub default_role: Role,
+    /// How that role sees the system.
+    pub default_view: RoleView,
+    /// Which network sessions see, where the options say so for all roles.
+    pub network: Option<Network>,
+    /// What is shown beside `/config`.
+    pub folders: Vec<Folder>,
+    /// Whether the sftp subsystem is served.
+    pub sftp: bool,
+    /// Shown before authentication; empty for none.
+    pub banner: String,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// Whether a `/config` that cannot be id-mapped is shown read-only instead of refusing sessions.
+    pub read_only_without_idmap: bool,
+    /// Hex SHA-256 of names and values; of the password only whether there is one, since the digest goes into records.
+    pub digest: String,
+}
+
+/// Options that can be used, and what should be known of them.
+pub struct Read {
+    /// The options.
+    pub options: Options,
+    /// To be logged, each once.
+    pub warnings: Vec<Warning>,
+}
+
+/// A folder of Home Assistant that sessions may see read-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// `/share`
+    Share,
+    /// `/media`
+    Media,
+}
+
+impl Folder {
+    /// Where it lies, outside and inside.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Share => "/share",
+            Self::Media => "/media",
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are tracing's")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// The level's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Options {
+    /// Reads the options in `path`, JSON unless its ending says `.yaml`, `.yml` or `.toml`.
+    ///
+    /// # Errors
+    /// `Unreadable`; `Syntax`; `Options` with everything that is wrong, not only the first.
+    pub fn read(path: &Path, known_roles: &[RoleView]) -> Result<Read, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let mut text = Zeroizing::new(String::new());
+        File::open(path)
+            .and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text))
+            .map_err(unreadable)?;
+        let value = parse(&text, path.extension().and_then(|ending| ending.to_str())).map_err(
+            |(line, column, reason)| ConfigError::Syntax {
+                path: path.to_owned(),
+                line,
+                column,
+                reason,
+            },
+        )?;
+        Self::from_value(value, known_roles).map_err(|problems| ConfigError::Options {
+            path: path.to_owned(),
+            problems,
+        })
+    }
+
+    fn from_value(mut value: Value, known_roles: &[RoleView]) -> Result<Read, Vec<Problem>> {
+        let table = match &mut value {
+            Value::Table(table) => std::mem::take(table),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => {
+                Vec::new()
+            }
+        };
+        let digest = digest(&table);
+        let mut reader = Reader {
+            table,
+            problems: Vec::new(),
+        };
+        reader.refuse_unknown();
+        let role_name = reader.one_of(
+            "default_role",
+            "operator",
+            |name| roles::find(known_roles, name).cloned(),
+            &roles::names(known_roles),
+        );
+        let network = reader.network();
+        let password = reader.password();
+        let lines = reader.texts("authorized_keys", "a list of lines, each one public key");
+        reader.one_of(
+            "username",
+            "root",
+            |name| (name == "root").then_some(()),
+            "root",
+        );
+        reader.one_of(
+            "shell",
+            "bash",
+            |name| (name == "bash").then_some(()),
+            "bash, the only shell that is supported so far",
+        );
+        let folders = reader.folders();
+        let sftp = reader.bool("sftp").unwrap_or(true);
+        let banner = reader.banner();
+        let log_level = reader.one_of(
+            "log_level",
+            "info",
+            |name| {
+                LogLevel::ALL
+                    .into_iter()
+                    .find(|level| level.as_str() == name)
+            },
+            "error, warn, info, debug or trace",
+        );
+        let read_only_without_idmap = reader.bool("read_only_without_idmap").unwrap_or(false);
+
+        let mut problems = reader.problems;
+        let mut warnings = Vec::new();
+        // The role may itself be a problem; its keys are looked at all the same.
+        let default_view = role_name.or_else(|| roles::find(known_roles, "operator").cloned());
+        let Some(default_view) = default_view else {
+            return Err(problems);
+        };
+        let keys = lines.map(|lines| {
+            authorized_keys::parse(&lines, &default_view, network.flatten(), known_roles)
+        });
+        let (authorized_keys, has_lines) = match keys {
+            Some(keys) => {
+                let has_lines = !keys.keys.is_empty() || !keys.refused.is_empty();
+                if keys.keys.is_empty() && has_lines {
+                    problems.push(Problem::NoKey {
+                        lines: keys.refused,
+                    });
+                } else {
+                    warnings.extend(keys.refused.into_iter().map(Warning::KeyLine));
+                }
+                warnings.extend(keys.warnings);
+                (keys.keys, has_lines)
+            }
+            // A list that cannot be read is a problem already, and no reason to ask for keys.
+            None => (Vec::new(), true),
+        };
+        let password = match password {
+            Some(Some(_)) if has_lines => {
+                warnings.push(Warning::PasswordIgnored);
+                None
+            }
+            Some(Some(password)) => {
+                warnings.push(Warning::PasswordLogin);
+                Some(password)
+            }
+            Some(None) if !has_lines => {
+                problems.push(Problem::NoLogin);
+                None
+            }
+            Some(None) | None => None,
+        };
+        match (network, folders, banner, log_level) {
+            (Some(network), Some(folders), Some(banner), Some(log_level))
+                if problems.is_empty() =>
+            {
+                Ok(Read {
+                    options: Self {
+                        authorized_keys,
+                        password,
+                        username: "root".to_owned(),
+                        default_role: default_view.name.clone(),
+                        default_view,
+                        network,
+                        folders,
+                        sftp,
+                        banner,
+                        log_level,
+                        read_only_without_idmap,
+                        digest,
+                    },
+                    warnings,
+                })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+/// The file's table, out of which one option after the other is taken. A method returns none where it noted a problem.
+struct Reader {
+    table: Vec<(String, Value)>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    /// The option's value; null is as good as not given.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.table.iter().position(|(known, _)| known == name)?;
+        let (_, value) = self.table.swap_remove(at);
+        (value != Value::Null).then_some(value)
+    }
+
+    fn refuse_unknown(&mut self) {
+        for (name, _) in &self.table {
+            if !NAMES.contains(&name.as_str()) {
+                self.problems.push(Problem::Unknown {
+                    name: escape(name.as_bytes(), 64),
+                    nearest: nearest(name, &NAMES),
+                });
+            }
+        }
+    }
+
+    fn wrong<T>(&mut self, name: &'static str, value: String, right: &str) -> Option<T> {
+        self.problems.push(Problem::Value {
+            name,
+            value,
+            right: right.to_owned(),
+        });
+        None
+    }
+
+    fn bool(&mut self, name: &'static str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(value) => Some(value),
+            other => self.wrong(name, other.shown(), "true or false"),
+        }
+    }
+
+    fn one_of<T>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        known: impl Fn(&str) -> Option<T>,
+        right: &str,
+    ) -> Option<T> {
+        let value = self
+            .take(name)
+            .unwrap_or_else(|| Value::Text(default.to_owned()));
+        let found = match &value {
+            Value::Text(text) => known(text),
+            _ => None,
+        };
+        found.or_else(|| self.wrong(name, value.shown(), right))
+    }
+
+    fn texts(&mut self, name: &'static str, right: &str) -> Option<Vec<String>> {
+        match self.take(name) {
+            None => Some(Vec::new()),
+            Some(Value::List(ref list)) => {
+                let mut texts = Vec::new();
+                for (i, value) in list.iter().enumerate() {
+                    match value {
+                        Value::Text(text) => texts.push(text.clone()),
+                        other => {
+                            let value = format!("{} in place {}", other.shown(), i + 1);
+                            return self.wrong(name, value, right);
+                        }
+                    }
+                }
+                Some(texts)
+            }
+            // A key that was pasted without the brackets around it is long, and shown cut.
+            Some(other) => self.wrong(name, other.shown(), right),
+        }
+    }
+
+    fn password(&mut self) -> Option<Option<Zeroizing<String>>> {
+        let right = format!("a text of at most {PASSWORD_BYTES} bytes, in quotation marks");
+        match self.take("password") {
+            None => Some(None),
+            Some(Value::Text(ref text)) if text.is_empty() => Some(None),
+            Some(Value::Text(ref text)) if text.len() <= PASSWORD_BYTES => {
+                Some(Some(Zeroizing::new(text.clone())))
+            }
+            Some(Value::Text(ref text)) => {
+                let value = format!("a text of {} bytes", text.len());
+                self.wrong("password", value, &right)
+            }
+            Some(other) => self.wrong("password", other.kind().to_owned(), &right),
+        }
+    }
+
+    fn network(&mut self) -> Option<Option<Network>> {
+        match self.take("network") {
+            None => Some(None),
+            Some(Value::Text(ref text)) if text == "shared" => Some(Some(Network::Shared)),
+            Some(Value::Text(ref text)) if text == "none" => Some(Some(Network::None)),
+            Some(other) => self.wrong(
+                "network",
+                other.shown(),
+                "shared or none; without it the role decides",
+            ),
+        }
+    }
+
+    fn folders(&mut self) -> Option<Vec<Folder>> {
+        let right = "a list of share and media, or of one of them, or an empty one";
+        match self.take("folders") {
+            None => Some(vec![Folder::Share, Folder::Media]),
+            Some(Value::List(ref list)) => {
+                let mut folders = Vec::new();
+                for value in list {
+                    let folder = match value {
+                        Value::Text(text) if text == "share" => Folder::Share,
+                        Value::Text(text) if text == "media" => Folder::Media,
+                        other => return self.wrong("folders", other.shown(), right),
+                    };
+                    if !folders.contains(&folder) {
+                        folders.push(folder);
+                    }
+                }
+                Some(folders)
+            }
+            Some(other) => self.wrong("folders", other.shown(), right),
+        }
+    }
+
+    fn banner(&mut self) -> Option<String> {
+        let printable = |text: &str| text.chars().all(|c| !c.is_control() || "\n\t".contains(c));
+        match self.take("banner") {
+            None => Some(String::new()),
+            Some(Value::Text(ref text)) if text.len() <= BANNER_BYTES && printable(text) => {
+                Some(text.clone())
+            }
+            Some(other) => {
+                let right =
+                    format!("a text of at most {BANNER_BYTES} bytes without control characters");
+                self.wrong("banner", other.shown(), &right)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

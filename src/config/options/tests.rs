@@ -1,0 +1,244 @@
+use super::*;
+use crate::config::{Environment, Places, known_roles};
+use crate::model::ConfigAccess;
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJxvJlxJTgwZTDzQHiDbAjqUKRkbQAfJYM1oBVG7D2rJ me@home";
+
+fn read_as(text: &str, ending: &str) -> Result<Read, ConfigError> {
+    let id = uuid::Uuid::now_v7();
+    let path = std::env::temp_dir().join(format!("hassio-sshd-options-{id}.{ending}"));
+    std::fs::write(&path, text).unwrap();
+    let read = Options::read(&path, &known_roles().unwrap());
+    std::fs::remove_file(&path).unwrap();
+    read
+}
+
+fn read(text: &str) -> Result<Read, ConfigError> {
+    read_as(text, "json")
+}
+
+fn problem(text: &str) -> String {
+    match read(text) {
+        Ok(_) => panic!("{text} was accepted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn configs(read: Read) -> crate::config::Configs {
+    let places = Places {
+        config_dir: "/config".into(),
+        data_dir: "/data".into(),
+        listen: Vec::new(),
+        supervisor: "http://supervisor".parse().unwrap(),
+    };
+    let environment = Environment {
+        token: None,
+        timezone: Some("UTC".into()),
+        boot: "01234567".into(),
+    };
+    read.options.into_configs(&places, environment)
+}
+
+#[test]
+fn a_key_alone_is_enough_and_the_rest_has_defaults() {
+    let configs = configs(
+        read(&format!(
+            r#"{{"authorized_keys": ["{KEY}"], "password": ""}}"#
+        ))
+        .unwrap(),
+    );
+    let key = &configs.keys.authorized_keys[0];
+    assert_eq!(
+        (key.role.as_str(), key.config, key.network),
+        ("operator", ConfigAccess::ReadWrite, Network::Shared)
+    );
+    assert_eq!(key.comment, "me@home");
+    assert!(key.fingerprint.starts_with("SHA256:"));
+    assert!(!configs.front.password && configs.keys.password.is_none() && configs.front.sftp);
+    assert_eq!(configs.warden.folders.len(), 2);
+    assert_eq!(configs.audit.directory, Path::new("/data/audit"));
+    assert_eq!(
+        configs.front.environment,
+        [("TZ".to_owned(), "UTC".to_owned())]
+    );
+}
+
+#[test]
+fn the_role_decides_what_the_options_leave_open() {
+    let text = |more: &str| {
+        format!(r#"{{"authorized_keys": ["{KEY}", "role=backup,network=shared {KEY}2"]{more}}}"#)
+    };
+    let observer = read(&text(r#", "default_role": "observer""#)).unwrap();
+    let key = &observer.options.authorized_keys[0];
+    assert_eq!(
+        (key.config, key.network),
+        (ConfigAccess::ReadOnly, Network::None)
+    );
+    let none = configs(read(&text(r#", "network": "none""#)).unwrap());
+    assert_eq!(none.keys.authorized_keys[0].network, Network::None);
+    assert_eq!(none.keys.default_network, Network::None);
+}
+
+#[test]
+fn the_three_languages_say_the_same() {
+    let json = read(&format!(
+        r#"{{"authorized_keys": ["{KEY}"], "sftp": false, "folders": ["share"]}}"#
+    ))
+    .unwrap();
+    let yaml = read_as(
+        &format!("authorized_keys:\n  - {KEY}\nsftp: false\nfolders: [share]\n"),
+        "yaml",
+    )
+    .unwrap();
+    let toml = read_as(
+        &format!("authorized_keys = ['{KEY}']\nsftp = false\nfolders = ['share']\n"),
+        "toml",
+    )
+    .unwrap();
+    assert!(!json.options.sftp && json.options.folders == [Folder::Share]);
+    assert_eq!(json.options.digest, yaml.options.digest);
+    assert_eq!(json.options.digest, toml.options.digest);
+}
+
+#[test]
+fn nobody_to_log_in_is_said_once_with_what_to_do() {
+    for text in [
+        "{}",
+        r#"{"authorized_keys": [], "password": ""}"#,
+        r##"{"authorized_keys": ["", " # note"]}"##,
+    ] {
+        let said = problem(text);
+        assert_eq!(said.matches("authorized_keys").count(), 1, "{said}");
+        assert!(
+            said.contains("id_ed25519.pub") && said.contains("password"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn keys_win_over_a_password_and_it_says_so() {
+    let both = read(&format!(
+        r#"{{"authorized_keys": ["{KEY}"], "password": "secret"}}"#
+    ))
+    .unwrap();
+    assert_eq!(both.warnings, [Warning::PasswordIgnored]);
+    assert!(both.options.password.is_none());
+    let only = read(r#"{"password": "secret"}"#).unwrap();
+    assert_eq!(
+        only.options.password.as_ref().map(|p| p.as_str()),
+        Some("secret")
+    );
+}
+
+#[test]
+fn one_bad_key_line_is_named_and_the_others_work() {
+    let text = format!(r#"{{"authorized_keys": ["{KEY}", "ssh-ed25519 AAAA"], "password": "x"}}"#);
+    let read = read(&text).unwrap();
+    assert_eq!(read.options.authorized_keys.len(), 1);
+    assert!(
+        read.warnings[0]
+            .to_string()
+            .starts_with("authorized_keys line 2: "),
+        "{:?}",
+        read.warnings
+    );
+}
+
+#[test]
+fn bad_keys_alone_never_open_the_way_for_the_password() {
+    let said =
+        problem(r#"{"authorized_keys": ["ssh-ed25519 AAAA", "ssh-dss AAAA"], "password": "x"}"#);
+    assert!(
+        said.contains("none of the 2 lines") && said.contains("line 1") && said.contains("DSA"),
+        "{said}"
+    );
+    let said = problem(r#"{"authorized_keys": "ssh-ed25519 AAAA", "password": "x"}"#);
+    assert!(said.contains("a list of lines"), "{said}");
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let said = problem(
+        r#"{"autorized_keys": [], "username": "admin", "default_role": "god", "network": 1, "folders": ["ssl"],
+            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "read_only_without_idmap": 0}"#,
+    );
+    for part in [
+        r#""autorized_keys" is unknown; "authorized_keys" may be meant"#,
+        r#""username" cannot be "admin"; right would be root"#,
+        r#""default_role" cannot be "god"; right would be admin, backup, observer, operator"#,
+        r#""network" cannot be 1"#,
+        r#""folders" cannot be "ssl""#,
+        r#""sftp" cannot be "yes"; right would be true or false"#,
+        r#""shell" cannot be "zsh"; right would be bash"#,
+        r#""banner" cannot be "a\x1b""#,
+        r#""log_level" cannot be "loud""#,
+        r#""read_only_without_idmap" cannot be 0"#,
+        "nobody could log in",
+    ] {
+        assert!(said.contains(part), "{part}\nnot in:\n{said}");
+    }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let long = "s3cret".repeat(400);
+    let texts = [
+        (r#"{"password": 83749283}"#.to_owned(), "83749283"),
+        (format!(r#"{{"password": "{long}"}}"#), "s3cret"),
+        (r#"{"password": ["s3cret"]}"#.to_owned(), "s3cret"),
+        (r#"{"password": "s3cret" x}"#.to_owned(), "s3cret"),
+    ];
+    for (text, secret) in texts {
+        assert!(!problem(&text).contains(secret), "{}", problem(&text));
+    }
+    for (text, ending) in [
+        ("password: \"s3cret\n", "yaml"),
+        ("password = s3cret", "toml"),
+        ("password: s3cret\npassword: s3cret\n", "yml"),
+    ] {
+        let said = read_as(text, ending).err().unwrap();
+        assert!(
+            !said.to_string().contains("s3cret") && !format!("{said:?}").contains("s3cret"),
+            "{said}"
+        );
+    }
+    let a = read(r#"{"password": "a"}"#).unwrap().options.digest;
+    assert_eq!(
+        a,
+        read(r#"{"password": "b"}"#).unwrap().options.digest,
+        "the digest is put on record"
+    );
+}
+
+#[test]
+fn a_file_that_is_none_is_named_with_line_and_column() {
+    let said = problem("{\n  \"password\": \"x\",\n  \"sftp\": trux\n}");
+    assert!(said.contains("line 3, column"), "{said}");
+    let said = problem("{\"sftp\": true,\n \"sftp\": true}");
+    assert!(
+        said.contains("line 2") && said.contains("\"sftp\" is given twice"),
+        "{said}"
+    );
+    assert!(problem("[]").contains("a list where the table of options should be"));
+    assert!(problem("").contains("line 1, column"));
+    for (text, ending) in [
+        ("sftp = true\nsftp = true\n", "toml"),
+        ("sftp: true\nsftp: true\n", "yaml"),
+    ] {
+        let said = read_as(text, ending).err().unwrap().to_string();
+        assert!(said.contains("line 2"), "{said}");
+    }
+    let missing = Options::read(
+        Path::new("/nonexistent/options.json"),
+        &known_roles().unwrap(),
+    );
+    assert!(
+        missing
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("/nonexistent/options.json")
+    );
+}

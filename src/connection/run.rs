@@ -1,0 +1,308 @@
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use russh::server::{Config, RunningSession, run_stream};
+use russh::{ChannelId, Disconnect};
+use ssh_key::PublicKey;
+use tokio::runtime::Builder;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::algorithms;
+use super::channel::Channel;
+use super::ending::{End, Ending};
+use super::handler::{Callbacks, TransportError};
+use super::keys::Keys;
+use super::links::{AsyncLink, Slot};
+use super::negotiated;
+use super::program::{self, Settings};
+use super::report::{self, Reports};
+use super::session::{Progress, Warden};
+use super::stream::{Stream, Watch};
+use super::{ConnectionError, Policy, Start, hold};
+use crate::model::escape;
+use crate::policy::ssh::Algorithms;
+use crate::sys::net;
+use crate::wire::limits::CHANNELS;
+use crate::wire::{Event, FrontConfig, LinkError, Outcome, Record};
+
+/// The warden kills what has not logged in at the grace limit; ending a little before leaves a record.
+const BEFORE_GRACE: Duration = Duration::from_millis(500);
+/// How long a client may take to close its stream after the last byte was sent.
+const CLOSING: Duration = Duration::from_secs(2);
+/// How long the programs' tasks may take to report.
+const LAST_REPORTS: Duration = Duration::from_millis(500);
+/// How long audit may take for what is still in the queue.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
+/// How much of an error's text a record keeps.
+const REASON_BYTES: usize = 256;
+
+/// What the tasks of a connection share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) reports: Reports,
+    pub(super) ending: Ending,
+    pub(super) progress: watch::Sender<Progress>,
+    pub(super) authenticated: Notify,
+    /// Credentials that were shown.
+    pub(super) attempts: AtomicU32,
+    channels: Mutex<BTreeMap<u32, Arc<Channel>>>,
+    programs: Mutex<JoinSet<()>>,
+    offered: Algorithms,
+    watch: Watch,
+}
+
+impl Shared {
+    pub(super) fn channel(&self, id: ChannelId) -> Option<Arc<Channel>> {
+        hold(&self.channels).get(&id.number()).cloned()
+    }
+
+    /// False where there are too many already.
+    pub(super) fn remember(&self, channel: Arc<Channel>) -> bool {
+        let mut channels = hold(&self.channels);
+        let fits = channels.len() < CHANNELS;
+        if fits {
+            channels.insert(channel.id.number(), channel);
+        }
+        fits
+    }
+
+    pub(super) fn forget(&self, id: ChannelId) {
+        hold(&self.channels).remove(&id.number());
+    }
+
+    /// Runs a program's task.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut programs = hold(&self.programs);
+        while let Some(ended) = programs.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!("a channel's task broke: {error}");
+            }
+        }
+        programs.spawn(task);
+    }
+
+    /// Reports the beginning, once.
+    pub(super) async fn report_open(&self, host_key_algorithm: String) {
+        let Some(head) = self.watch.take_head() else {
+            return;
+        };
+        let negotiated = negotiated::read(&head, &self.offered);
+        let event = Event::ConnOpen {
+            client: negotiated.client,
+            kex: negotiated.key_exchange,
+            cipher: negotiated.cipher,
+            host_key_algorithm,
+        };
+        self.reports.report(Record::new(event)).await;
+    }
+
+    async fn report_close(&self, end: &End, since: Instant) {
+        // Of one that did not come to a key exchange.
+        self.report_open(String::new()).await;
+        let event = Event::ConnClose {
+            reason: escape(end.reason().as_bytes(), REASON_BYTES),
+            duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            attempts: self.attempts.load(Ordering::Relaxed),
+        };
+        let outcome = if *end == End::Client {
+            Outcome::Good
+        } else {
+            Outcome::Bad
+        };
+        self.reports
+            .report(Record::new(event).outcome(outcome))
+            .await;
+    }
+}
+
+/// Speaks SSH on `start.stream` until the connection ends, for whatever reason.
+///
+/// # Errors
+/// Only where it could not begin.
+pub fn run(start: Start, config: &FrontConfig, policy: &Policy) -> Result<(), ConnectionError> {
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(ConnectionError::Runtime)?;
+    let served = runtime.block_on(serve(start, config, policy));
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<(), ConnectionError> {
+    let since = Instant::now();
+    let link = |to| move |source: LinkError| ConnectionError::Link { to, source };
+    net::no_delay(start.stream.as_fd()).map_err(|source| ConnectionError::Socket {
+        action: "send small packets at once",
+        source,
+    })?;
+    let tcp = TcpStream::from(start.stream);
+    let cut = tcp.try_clone().map_err(ConnectionError::Watch)?;
+    let tcp = tokio::net::TcpStream::from_std(tcp).map_err(ConnectionError::Watch)?;
+    let host_key = PublicKey::from_bytes(&start.host_key).map_err(ConnectionError::HostKey)?;
+    let methods = algorithms::methods(config.password);
+    let transport = algorithms::configure(&policy.ssh, host_key, methods.clone())?;
+
+    let ending = Ending::new();
+    let (keys_slot, audit_slot) = (Slot::new(), Slot::new());
+    let keys = Keys::new(start.keys, keys_slot.clone()).map_err(link("keys"))?;
+    let progress = watch::Sender::new(Progress::Pending);
+    let queue = report::queue(
+        start.audit,
+        audit_slot.clone(),
+        progress.subscribe(),
+        &ending,
+    );
+    let (reports, reporter) = queue.map_err(link("audit"))?;
+    let warden = Warden {
+        link: AsyncLink::new(start.warden).map_err(link("the warden"))?,
+        progress: progress.clone(),
+        keys: keys_slot,
+        audit: audit_slot,
+        ending: ending.clone(),
+    };
+    let settings = Settings::new(config, policy, program::ends(start.peer, &tcp)?);
+    let stream = Stream::new(tcp);
+    let shared = Arc::new(Shared {
+        settings,
+        reports,
+        ending: ending.clone(),
+        progress,
+        authenticated: Notify::new(),
+        attempts: AtomicU32::new(0),
+        channels: Mutex::default(),
+        programs: Mutex::default(),
+        offered: copy(&policy.ssh.algorithms),
+        watch: stream.watch(),
+    });
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(warden.hear());
+    let mut recording = JoinSet::new();
+    recording.spawn(reporter.run());
+
+    let callbacks = Callbacks::new(
+        Arc::clone(&shared),
+        keys,
+        methods,
+        &config.banner,
+        &policy.ssh.limits,
+    );
+    let grace = Duration::from_secs(policy.ssh.limits.login_grace_s);
+    let grace = grace.saturating_sub(BEFORE_GRACE);
+    let end = converse(transport, stream, callbacks, &shared, grace).await;
+    ending.end(end.clone());
+    tracing::debug!("connection {} ends: {}", start.cid, end.reason());
+    // russh may still hold the stream; what is in the kernel's hands is sent all the same.
+    cut.shutdown(Shutdown::Both).ok();
+
+    let mut programs = std::mem::take(&mut *hold(&shared.programs));
+    // Late ones are cut off: their records are all that is lost.
+    let reported = async { while programs.join_next().await.is_some() {} };
+    timeout(LAST_REPORTS, reported).await.ok();
+    let recorded = async {
+        shared.report_close(&end, since).await;
+        shared.reports.finish();
+        recording.join_next().await
+    };
+    if timeout(LAST_RECORDS, recorded).await.is_err() {
+        tracing::warn!("the last records of connection {} are lost", start.cid);
+    }
+    Ok(())
+}
+
+/// The conversation with the client, until either side ends it.
+async fn converse(
+    transport: Config,
+    stream: Stream,
+    callbacks: Callbacks,
+    shared: &Shared,
+    grace: Duration,
+) -> End {
+    let ending = &shared.ending;
+    let late = late(shared, grace);
+    let mut late = std::pin::pin!(late);
+    let closed = async {
+        shared.watch.shut().await;
+        sleep(CLOSING).await;
+    };
+    let mut running: RunningSession<Callbacks> = tokio::select! {
+        biased;
+        end = ending.wait() => return end,
+        () = &mut late => return End::Grace,
+        begun = run_stream(Arc::new(transport), stream, callbacks) => match begun {
+            Ok(running) => running,
+            Err(error) => return end_of(Err(error)),
+        },
+    };
+    let end = tokio::select! {
+        biased;
+        end = ending.wait() => end,
+        () = &mut late => return End::Grace,
+        ended = &mut running => return end_of(ended),
+        () = closed => return End::Client,
+    };
+    if let Some(farewell) = end.farewell() {
+        let reason = match end {
+            End::TooMany => Disconnect::NoMoreAuthMethodsAvailable,
+            _ => Disconnect::ByApplication,
+        };
+        let handle = running.handle();
+        // OpenSSH's client throws away what it has not yet shown when it is disconnected; after the end of its last
+        // channel it goes by itself.
+        if let Ok(ended) = timeout(end.courtesy(), &mut running).await {
+            tracing::debug!("the client left: {:?}", end_of(ended));
+            return end;
+        }
+        let told = async {
+            handle
+                .disconnect(reason, farewell.to_owned(), String::new())
+                .await?;
+            (&mut running).await
+        };
+        // A client that does not listen is not waited for.
+        timeout(end.patience(), told).await.ok();
+    }
+    end
+}
+
+fn end_of(result: Result<(), TransportError>) -> End {
+    match result {
+        Ok(()) => End::Client,
+        Err(TransportError::Keys(error)) => {
+            tracing::warn!("keys does not answer as it should: {error}");
+            End::Keys
+        }
+        Err(TransportError::Ssh(error)) => match error {
+            russh::Error::KeepaliveTimeout => End::Silent,
+            russh::Error::HUP | russh::Error::Disconnect | russh::Error::IO(_) => End::Client,
+            error => End::Protocol(error.to_string()),
+        },
+    }
+}
+
+/// Ready when the time to log in is over and nobody has.
+async fn late(shared: &Shared, grace: Duration) {
+    tokio::select! {
+        () = sleep(grace) => {}
+        () = shared.authenticated.notified() => std::future::pending().await,
+    }
+}
+
+fn copy(algorithms: &Algorithms) -> Algorithms {
+    Algorithms {
+        key_exchange: algorithms.key_exchange.clone(),
+        host_key: algorithms.host_key.clone(),
+        cipher: algorithms.cipher.clone(),
+        mac: algorithms.mac.clone(),
+    }
+}

@@ -1,0 +1,514 @@
+//! A channel's program, from the request to the channel's end: one task.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal as Kernel;
+use russh::Sig;
+use russh::server::Handle;
+use tokio::time::timeout;
+
+use super::channel::{self, Beginning, Channel};
+use super::ending::End;
+use super::io::{self, Meter, STDERR};
+use super::program::Wishes;
+use super::run::Shared;
+use super::session::{Ended, NoStart, Progress, Session};
+use super::terminal;
+use crate::model::{Exit, Program, Signal, Usage, escape};
+use crate::sys::{Errno, descriptor, pty};
+use crate::wire::limits::RECORDED_COMMAND_BYTES;
+use crate::wire::{ConnectionToInit, Event, ExecEnd, Outcome, Record, encode};
+
+/// How long a program waits for its session: the warden gives up on one after 10 s.
+const SESSION: Duration = Duration::from_secs(15);
+/// How long a client may take to make room for a message that explains a failure.
+const MESSAGE: Duration = Duration::from_secs(2);
+/// As ssh(1) ends where something fails on its own side, but one less: it is the server's failure.
+const NO_SESSION: u32 = 254;
+/// As shells end where a command is not found, or cannot be executed.
+const NOT_FOUND: u32 = 127;
+const NOT_EXECUTABLE: u32 = 126;
+
+/// A program that a client asked for.
+pub(super) struct Run {
+    pub(super) shared: Arc<Shared>,
+    pub(super) handle: Handle,
+    pub(super) channel: Arc<Channel>,
+    pub(super) beginning: Beginning,
+    pub(super) program: Program,
+}
+
+/// What is known of a run so far.
+#[derive(Default)]
+struct Account {
+    /// When it was started, and where.
+    running: Option<(Instant, Arc<Session>)>,
+    /// How it will end.
+    ended: Option<Ended>,
+    stdin: Meter,
+    stdout: Meter,
+    stderr: Meter,
+}
+
+/// Why there is no program.
+struct Failure {
+    /// For the user, one line.
+    message: String,
+    status: u32,
+    /// If nothing can work any more.
+    end: Option<End>,
+}
+
+/// How the program's time came to an end.
+enum Finish {
+    Ended(Exit, Usage),
+    /// session-init is gone, and the program with it.
+    Lost,
+    Failed(Failure),
+    ClientClosed,
+    ConnectionEnds(End),
+}
+
+impl Run {
+    /// Runs it until the channel is closed.
+    pub(super) async fn run(self) {
+        let mut account = Account::default();
+        let outcome = {
+            let ending = &self.shared.ending;
+            tokio::select! {
+                biased;
+                () = self.channel.closed.notified() => Finish::ClientClosed,
+                outcome = self.live(&mut account) => outcome,
+                end = ending.wait() => Finish::ConnectionEnds(end),
+            }
+        };
+        // From here on our ends of its pipes or terminal are closed.
+        self.channel.set_master(None);
+        // The channel is closed below: there is nobody left to credit.
+        let _uncredited = self.channel.input.close();
+        match outcome {
+            Finish::Ended(exit, usage) => {
+                self.report_end(&account, Some(exit), usage).await;
+                self.say_exit(exit).await;
+                self.close().await;
+            }
+            Finish::Lost => {
+                self.report_end(&account, None, Usage::default()).await;
+                self.say_exit(KILLED).await;
+                self.close().await;
+            }
+            Finish::Failed(failure) => self.fail(failure).await,
+            Finish::ClientClosed => {
+                self.forget();
+                self.report_close(&account).await;
+                self.outlive(&mut account).await;
+                return;
+            }
+            Finish::ConnectionEnds(end) => {
+                self.report_end(&account, None, Usage::default()).await;
+                if end == End::Session && account.running.is_some() {
+                    self.say_exit(KILLED).await;
+                    self.close().await;
+                }
+            }
+        }
+        self.forget();
+        self.report_close(&account).await;
+    }
+
+    async fn live(&self, account: &mut Account) -> Finish {
+        let session = match self.session().await {
+            Ok(session) => session,
+            Err(failure) => return Finish::Failed(failure),
+        };
+        let started = if self.beginning.terminal.is_some() {
+            self.in_terminal(session, account).await
+        } else {
+            self.with_pipes(session, account).await
+        };
+        match started {
+            Ok(Some((exit, usage))) => Finish::Ended(exit, usage),
+            Ok(None) => Finish::Lost,
+            Err(failure) => Finish::Failed(failure),
+        }
+    }
+
+    async fn session(&self) -> Result<Arc<Session>, Failure> {
+        let mut progress = self.shared.progress.subscribe();
+        let settled = progress.wait_for(|progress| !matches!(progress, Progress::Pending));
+        let refused = |message: String| Failure {
+            message,
+            status: NO_SESSION,
+            end: Some(End::Refused),
+        };
+        let settled = timeout(SESSION, settled).await;
+        match settled.map(|settled| settled.map(|progress| progress.clone())) {
+            Ok(Ok(Progress::Ready(session))) => Ok(session),
+            Ok(Ok(Progress::Refused(reason))) => Err(refused(reason)),
+            Ok(Ok(Progress::Pending) | Err(_)) | Err(_) => {
+                Err(refused("the session did not start in time".to_owned()))
+            }
+        }
+    }
+
+    async fn with_pipes(
+        &self,
+        session: Arc<Session>,
+        account: &mut Account,
+    ) -> Result<Option<(Exit, Usage)>, Failure> {
+        let pipes = || -> Result<_, Errno> {
+            let (stdin, to) = descriptor::pipe()?;
+            let (from, stdout) = descriptor::pipe()?;
+            let (from_err, stderr) = descriptor::pipe()?;
+            let ours = (Arc::new(io::end(to)?), io::end(from)?, io::end(from_err)?);
+            Ok((vec![stdin, stdout, stderr], ours))
+        };
+        let (theirs, (to, from, from_err)) = pipes().map_err(|errno| own("make pipes", errno))?;
+        let wishes = Wishes {
+            environment: &self.beginning.environment,
+            terminal: None,
+        };
+        self.start(session, wishes, theirs, account).await?;
+        let Account {
+            stdin,
+            stdout,
+            stderr,
+            ended: Some(ended),
+            ..
+        } = account
+        else {
+            return Ok(None);
+        };
+        let writer = &self.beginning.writer;
+        let outcome = tokio::select! {
+            biased;
+            ((), (), outcome) = async {
+                tokio::join!(
+                    io::drain(from, None, writer, stdout),
+                    io::drain(from_err, Some(STDERR), writer, stderr),
+                    ended,
+                )
+            } => outcome,
+            never = self.feed(to, stdin) => match never {},
+        };
+        Ok(outcome.ok())
+    }
+
+    async fn in_terminal(
+        &self,
+        session: Arc<Session>,
+        account: &mut Account,
+    ) -> Result<Option<(Exit, Usage)>, Failure> {
+        let Some(wish) = &self.beginning.terminal else {
+            return Ok(None);
+        };
+        let open = || -> Result<_, Errno> {
+            let master = pty::open_master(session.terminals.as_fd())?;
+            let peer = pty::open_peer(master.as_fd())?;
+            let number = pty::number(master.as_fd())?;
+            let mut settings = pty::settings(peer.as_fd())?;
+            terminal::apply(&wish.modes, &mut settings);
+            pty::change_settings(peer.as_fd(), &settings)?;
+            Ok((Arc::new(io::end(master)?), peer, number))
+        };
+        let (master, peer, number) = open().map_err(|errno| own("open a terminal", errno))?;
+        // A later size than the wish's may have come meanwhile.
+        self.channel.set_master(Some(Arc::clone(&master)));
+        channel::resize(&master, self.channel.size().unwrap_or(wish.size));
+        let wishes = Wishes {
+            environment: &self.beginning.environment,
+            terminal: Some((&wish.term, number)),
+        };
+        self.start(session, wishes, vec![peer], account).await?;
+        let Account {
+            stdin,
+            stdout,
+            ended: Some(ended),
+            ..
+        } = account
+        else {
+            return Ok(None);
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = io::drain_terminal(&master, &self.beginning.writer, stdout, ended) => outcome,
+            // The client's EOF means nothing to a terminal, as in OpenSSH: the master stays open.
+            never = self.feed(Arc::clone(&master), stdin) => match never {},
+        };
+        Ok(outcome.ok())
+    }
+
+    async fn feed(&self, to: Arc<io::End>, meter: &mut Meter) -> std::convert::Infallible {
+        let channel = &self.channel;
+        io::feed(&channel.input, to, &self.handle, channel.id, meter).await;
+        std::future::pending().await
+    }
+
+    async fn start(
+        &self,
+        session: Arc<Session>,
+        wishes: Wishes<'_>,
+        fds: Vec<OwnedFd>,
+        account: &mut Account,
+    ) -> Result<(), Failure> {
+        let number = self.channel.number();
+        let spawn = self
+            .shared
+            .settings
+            .plan(number, self.program.clone(), wishes);
+        let path = spawn.path.clone();
+        let message = ConnectionToInit::Spawn(spawn);
+        if encode(&message).is_err() {
+            self.report_start(Err(())).await;
+            return Err(cannot(&path, Errno::E2BIG));
+        }
+        match session.start(number, message, fds).await {
+            Ok((pid, ended)) => {
+                account.running = Some((Instant::now(), session));
+                account.ended = Some(ended);
+                self.report_start(Ok(pid)).await;
+                Ok(())
+            }
+            Err(NoStart::Failed(errno)) => {
+                self.report_start(Err(())).await;
+                Err(cannot(&path, Errno::from_raw(errno)))
+            }
+            Err(NoStart::Gone) => {
+                self.report_start(Err(())).await;
+                Err(Failure {
+                    message: "the session does not answer".to_owned(),
+                    status: NO_SESSION,
+                    end: Some(End::Session),
+                })
+            }
+        }
+    }
+
+    /// Explains a failure to the user.
+    async fn fail(&self, failure: Failure) {
+        let line = format!(
+            "hassio-sshd: {}\r\n",
+            escape(failure.message.as_bytes(), 1024)
+        );
+        let sent = self.beginning.writer.extended_data_bytes(STDERR, line);
+        // A client that makes no room learns it from the status.
+        timeout(MESSAGE, sent).await.ok();
+        let (handle, id) = (&self.handle, self.channel.id);
+        // Err: the connection is over.
+        handle.exit_status_request(id, failure.status).await.ok();
+        self.close().await;
+        if let Some(end) = failure.end {
+            self.shared.ending.end(end);
+        }
+    }
+
+    /// RFC 4254 §6.10. It cannot overtake output: all of it is in the same queue already, and within the window.
+    async fn say_exit(&self, exit: Exit) {
+        let (handle, id) = (&self.handle, self.channel.id);
+        let said = match answer(exit) {
+            Answer::Status(status) => handle.exit_status_request(id, status).await,
+            Answer::Signal(signal, core) => {
+                let (signal, none) = (signal_of(signal), String::new);
+                handle
+                    .exit_signal_request(id, signal, core, none(), none())
+                    .await
+            }
+        };
+        // Err: the connection is over.
+        said.ok();
+    }
+
+    async fn close(&self) {
+        // Err: the connection is over.
+        self.handle.eof(self.channel.id).await.ok();
+        self.handle.close(self.channel.id).await.ok();
+    }
+
+    /// Waits for the end of a program whose channel is gone, for its record.
+    async fn outlive(&self, account: &mut Account) {
+        let Account {
+            running: Some((_, session)),
+            ended: Some(ended),
+            ..
+        } = &mut *account
+        else {
+            return;
+        };
+        session.tell(ConnectionToInit::Signal {
+            channel: self.channel.number(),
+            signal: Signal::Hup,
+        });
+        let outcome = tokio::select! {
+            outcome = ended => outcome.ok(),
+            _ = self.shared.ending.wait() => None,
+        };
+        let (exit, usage) = outcome.unzip();
+        self.report_end(account, exit, usage.unwrap_or_default())
+            .await;
+    }
+
+    /// Makes room for another channel.
+    fn forget(&self) {
+        self.shared.forget(self.channel.id);
+    }
+
+    async fn report_start(&self, pid: Result<i32, ()>) {
+        let event = match &self.program {
+            Program::Shell => Event::Shell {
+                pid: pid.unwrap_or(0),
+            },
+            Program::Command(command) => Event::Exec {
+                command: escape(command, RECORDED_COMMAND_BYTES),
+                bytes: u64::try_from(command.len()).unwrap_or(u64::MAX),
+                sha256: io::sha256(command),
+                pid: pid.unwrap_or(0),
+            },
+            Program::Sftp => Event::Subsystem {
+                name: "sftp".to_owned(),
+                pid: pid.ok(),
+            },
+        };
+        let outcome = if pid.is_ok() {
+            Outcome::Good
+        } else {
+            Outcome::Bad
+        };
+        self.report(Record::new(event).outcome(outcome)).await;
+    }
+
+    async fn report_end(&self, account: &Account, exit: Option<Exit>, usage: Usage) {
+        let Some((since, _)) = &account.running else {
+            return;
+        };
+        let event = Event::ExecEnd(ExecEnd {
+            exit,
+            duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            usage,
+            stdin: account.stdin.facts(),
+            stdout: account.stdout.facts(),
+            stderr: account.stderr.facts(),
+        });
+        self.report(Record::new(event)).await;
+    }
+
+    async fn report_close(&self, account: &Account) {
+        let event = Event::ChannelClose {
+            bytes_in: self.channel.received.load(Ordering::Relaxed),
+            bytes_out: account.stdout.bytes() + account.stderr.bytes(),
+        };
+        self.report(Record::new(event)).await;
+    }
+
+    async fn report(&self, record: Record) {
+        let record = record.in_channel(self.channel.number());
+        self.shared.reports.report(record).await;
+    }
+}
+
+/// Session-init ends by SIGKILL alone.
+const KILLED: Exit = Exit::Signal {
+    number: 9,
+    core: false,
+};
+
+/// What the client is told of an exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Status(u32),
+    Signal(Signal, bool),
+}
+
+/// Signals that RFC 4254 does not name become what a shell would make of them.
+fn answer(exit: Exit) -> Answer {
+    match exit {
+        Exit::Status(status) => Answer::Status(status.into()),
+        Exit::Signal { number, core } => {
+            let name = Kernel::try_from(number).ok().map(Kernel::as_str);
+            let named = name
+                .and_then(|name| name.strip_prefix("SIG"))
+                .and_then(Signal::from_name);
+            match named {
+                Some(signal) => Answer::Signal(signal, core),
+                None => Answer::Status(u32::try_from(number).unwrap_or(0).saturating_add(128)),
+            }
+        }
+    }
+}
+
+fn signal_of(signal: Signal) -> Sig {
+    match signal {
+        Signal::Abrt => Sig::ABRT,
+        Signal::Alrm => Sig::ALRM,
+        Signal::Fpe => Sig::FPE,
+        Signal::Hup => Sig::HUP,
+        Signal::Ill => Sig::ILL,
+        Signal::Int => Sig::INT,
+        Signal::Kill => Sig::KILL,
+        Signal::Pipe => Sig::PIPE,
+        Signal::Quit => Sig::QUIT,
+        Signal::Segv => Sig::SEGV,
+        Signal::Term => Sig::TERM,
+        Signal::Usr1 => Sig::USR1,
+        Signal::Usr2 => Sig::Custom("USR2".to_owned()),
+    }
+}
+
+fn cannot(path: &str, errno: Errno) -> Failure {
+    Failure {
+        message: format!("cannot start {path}: {}", errno.desc()),
+        status: if errno == Errno::ENOENT {
+            NOT_FOUND
+        } else {
+            NOT_EXECUTABLE
+        },
+        end: None,
+    }
+}
+
+fn own(action: &str, errno: Errno) -> Failure {
+    Failure {
+        message: format!("cannot {action}: {}", errno.desc()),
+        status: NO_SESSION,
+        end: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_told_as_rfc_4254_has_it() {
+        let core = false;
+        let cases = [
+            (Exit::Status(0), Answer::Status(0)),
+            (Exit::Status(255), Answer::Status(255)),
+            (
+                Exit::Signal { number: 15, core },
+                Answer::Signal(Signal::Term, false),
+            ),
+            (
+                Exit::Signal {
+                    number: 11,
+                    core: true,
+                },
+                Answer::Signal(Signal::Segv, true),
+            ),
+            (Exit::Signal { number: 7, core }, Answer::Status(135)),
+            (Exit::Signal { number: 40, core }, Answer::Status(168)),
+            (Exit::Signal { number: -1, core }, Answer::Status(128)),
+        ];
+        for (exit, expected) in cases {
+            assert_eq!(answer(exit), expected, "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_ends_in_127() {
+        assert_eq!(cannot("/bin/x", Errno::ENOENT).status, 127);
+        assert_eq!(cannot("/bin/x", Errno::EACCES).status, 126);
+    }
+}

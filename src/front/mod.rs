@@ -1,0 +1,305 @@
+//! The front: accepts, counts, forks a connection process for each socket. It never reads a byte of SSH.
+//!
+//! One thread, no privileges, an empty root and an empty network namespace: all it holds is the listening sockets. No
+//! random generator and no hash table is used before the fork, so no two connections inherit the same state.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::model::{ConnectionId, Peer};
+use crate::policy::ssh::Limits;
+use crate::sys::namespace::Namespaces;
+use crate::sys::process::{self, Forked};
+use crate::sys::{Errno, net, wait};
+use crate::wire::{
+    AuditToPeer, ConnectionToKeys, ConnectionToWarden, FrontToWarden, KeysToConnection, Link,
+    LinkError, ReportToAudit, WardenToConnection, WardenToFront,
+};
+
+/// What a connection process is given.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its name.
+    pub cid: ConnectionId,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// The TCP stream, non-blocking.
+    pub stream: OwnedFd,
+    /// The public host key as an SSH blob.
+    pub host_key: Vec<u8>,
+    /// To the warden.
+    pub warden: Link<ConnectionToWarden, WardenToConnection>,
+    /// To keys.
+    pub keys: Link<ConnectionToKeys, KeysToConnection>,
+    /// To audit.
+    pub audit: Link<ReportToAudit, AuditToPeer>,
+}
+
+/// Why the front ends.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the members are what the messages name")]
+pub enum FrontError {
+    #[error("cannot speak to the warden")]
+    Warden(#[from] LinkError),
+    #[error("cannot {action}")]
+    Step { action: &'static str, source: Errno },
+}
+
+/// How long accepting rests when descriptors or memory are short: what is there has to end first.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+/// How often refusals are reported: many in a row become one message.
+const REPORT: Duration = Duration::from_secs(5);
+
+struct Front<'a> {
+    listeners: Vec<OwnedFd>,
+    warden: Link<FrontToWarden, WardenToFront>,
+    limits: &'a Limits,
+    host_key: Option<Vec<u8>>,
+    connections: Vec<Running>,
+    refusals: Option<Refusals>,
+    rests_until: Option<Instant>,
+}
+
+struct Running {
+    cid: ConnectionId,
+    pidfd: OwnedFd,
+    authenticated: bool,
+}
+
+struct Refusals {
+    last: Peer,
+    count: u64,
+    reason: &'static str,
+    report_at: Instant,
+}
+
+/// Serves until the warden is gone. `connection` is what a forked child does; it ends
+/// when that returns.
+///
+/// # Errors
+/// When the warden's link breaks in another way, or the kernel refuses what must work.
+pub fn run(
+    listeners: Vec<OwnedFd>,
+    warden: Link<FrontToWarden, WardenToFront>,
+    limits: &Limits,
+    connection: &dyn Fn(Accepted),
+) -> Result<(), FrontError> {
+    // Children are reaped by the kernel; their ends are seen through their pidfds.
+    process::ignore(Signal::SIGCHLD).map_err(step("leave reaping to the kernel"))?;
+    warden.set_nonblocking()?;
+    let mut front = Front {
+        listeners,
+        warden,
+        limits,
+        host_key: None,
+        connections: Vec::new(),
+        refusals: None,
+        rests_until: None,
+    };
+    let accepted = loop {
+        front.report_refusals();
+        match front.turn() {
+            Ok(None) => {}
+            Ok(Some(accepted)) => break accepted,
+            Err(FrontError::Warden(LinkError::Closed)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    };
+    // This is a child now, and keeps nothing of the front's: not the listening sockets, not its word with the warden.
+    drop(front);
+    connection(accepted);
+    Ok(())
+}
+
+impl Front<'_> {
+    /// Something, in the child, when a connection was accepted.
+    fn turn(&mut self) -> Result<Option<Accepted>, FrontError> {
+        let rests = self.rests_until.is_some_and(|until| until > Instant::now());
+        let accepting = self.host_key.is_some() && !rests;
+        let listeners = if accepting {
+            self.listeners.as_slice()
+        } else {
+            &[]
+        };
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.warden.as_fd()];
+        fds.extend(self.connections.iter().map(|running| running.pidfd.as_fd()));
+        fds.extend(listeners.iter().map(AsFd::as_fd));
+        let until = [
+            rests.then_some(self.rests_until).flatten(),
+            self.refusals.as_ref().map(|r| r.report_at),
+        ];
+        let ready =
+            wait::readable(&fds, until.into_iter().flatten().min()).map_err(step("wait"))?;
+        drop(fds);
+        let mut ready = ready.into_iter();
+        if ready.next().unwrap_or(false) {
+            self.hear()?;
+        }
+        let ended: Vec<bool> = ready.by_ref().take(self.connections.len()).collect();
+        let mut ended = ended.into_iter();
+        self.connections.retain(|_| !ended.next().unwrap_or(false));
+        for (index, ready) in ready.enumerate() {
+            if ready && let Some(accepted) = self.accept(index)? {
+                return Ok(Some(accepted));
+            }
+        }
+        Ok(None)
+    }
+
+    fn hear(&mut self) -> Result<(), FrontError> {
+        loop {
+            match self.warden.recv() {
+                Ok(WardenToFront::HostKey(blob)) => self.host_key = Some(blob),
+                Ok(WardenToFront::Authenticated(cid)) => {
+                    let known = self
+                        .connections
+                        .iter_mut()
+                        .find(|running| running.cid == cid);
+                    if let Some(running) = known {
+                        running.authenticated = true;
+                    }
+                }
+                Err(error) if error.would_block() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn accept(&mut self, index: usize) -> Result<Option<Accepted>, FrontError> {
+        let Some(listener) = self.listeners.get(index) else {
+            return Ok(None);
+        };
+        let stream = match net::accept(listener.as_fd()) {
+            Ok(stream) => stream,
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS) => {
+                tracing::warn!(
+                    "out of descriptors or memory: accepting rests for {} ms",
+                    EXHAUSTED.as_millis()
+                );
+                self.rests_until = Some(Instant::now() + EXHAUSTED);
+                return Ok(None);
+            }
+            // Everything else concerns the one connection that was to be accepted (accept(2), ERRORS).
+            Err(_) => return Ok(None),
+        };
+        let Ok(address) = net::peer(stream.as_fd()) else {
+            return Ok(None);
+        };
+        let peer = Peer {
+            ip: address.ip(),
+            port: address.port(),
+        };
+        let fresh = self
+            .connections
+            .iter()
+            .filter(|running| !running.authenticated)
+            .count();
+        if fresh >= self.limits.unauthenticated {
+            self.refused(peer, "too many connections that have not logged in");
+        } else if self.connections.len() >= self.limits.connections {
+            self.refused(peer, "too many connections");
+        } else {
+            return self.fork(peer, stream);
+        }
+        Ok(None)
+    }
+
+    fn fork(&mut self, peer: Peer, stream: OwnedFd) -> Result<Option<Accepted>, FrontError> {
+        let Some(host_key) = self.host_key.clone() else {
+            return Ok(None);
+        };
+        let cid = ConnectionId::new();
+        let (warden, warden_end) = Link::pair()?;
+        let (keys, keys_end) = Link::<ConnectionToKeys, KeysToConnection>::pair()?;
+        let (audit, audit_end) = Link::<ReportToAudit, AuditToPeer>::pair()?;
+        let child = match process::fork_into(Namespaces::empty(), None) {
+            Ok(Forked::Child) => {
+                return Ok(Some(Accepted {
+                    cid,
+                    peer,
+                    stream,
+                    host_key,
+                    warden,
+                    keys,
+                    audit,
+                }));
+            }
+            Ok(Forked::Parent(child)) => child,
+            Err(errno) => {
+                tracing::warn!("cannot fork for the connection from {peer}: {errno}");
+                self.rests_until = Some(Instant::now() + EXHAUSTED);
+                return Ok(None);
+            }
+        };
+        let fds = [
+            child.pidfd.as_fd(),
+            warden_end.as_fd(),
+            keys_end.as_fd(),
+            audit_end.as_fd(),
+        ];
+        match self
+            .warden
+            .send_with(&FrontToWarden::Accepted { cid, peer }, &fds)
+        {
+            Ok(()) => self.connections.push(Running {
+                cid,
+                pidfd: child.pidfd,
+                authenticated: false,
+            }),
+            Err(error) if error.would_block() => {
+                // Nobody would end it at the grace limit.
+                child
+                    .kill()
+                    .map_err(step("end a connection that the warden does not know"))?;
+                self.refused(peer, "the warden has too much to do");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(None)
+    }
+
+    fn refused(&mut self, peer: Peer, reason: &'static str) {
+        let count = self.refusals.as_ref().map_or(0, |refusals| refusals.count) + 1;
+        let report_at = self
+            .refusals
+            .as_ref()
+            .map_or_else(Instant::now, |refusals| refusals.report_at);
+        self.refusals = Some(Refusals {
+            last: peer,
+            count,
+            reason,
+            report_at,
+        });
+    }
+
+    /// The first at once, then at most one message each [`REPORT`].
+    fn report_refusals(&mut self) {
+        let Some(refusals) = &mut self.refusals else {
+            return;
+        };
+        if refusals.report_at > Instant::now() {
+            return;
+        }
+        if refusals.count == 0 {
+            self.refusals = None;
+            return;
+        }
+        let message = FrontToWarden::Refused {
+            peer: refusals.last,
+            count: refusals.count,
+            reason: refusals.reason.to_owned(),
+        };
+        refusals.count = 0;
+        refusals.report_at = Instant::now() + REPORT;
+        if let Err(error) = self.warden.send(&message) {
+            tracing::warn!("the warden does not hear of refusals: {error}");
+        }
+    }
+}
+
+fn step(action: &'static str) -> impl FnOnce(Errno) -> FrontError {
+    move |source| FrontError::Step { action, source }
+}

@@ -1,0 +1,249 @@
+use sha2::{Digest, Sha256};
+use signature::Verifier;
+use ssh_key::encoding::{Decode, Reader};
+use ssh_key::{PublicKey, Signature};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::error::KeysError;
+use super::request::{Request, signed_bytes};
+use crate::model::{Grant, KeyIdentity, Login, escape};
+use crate::wire::limits::{AUTH_BLOB_BYTES, PASSWORD_BYTES};
+use crate::wire::{AuthorizedKey, KeysConfig};
+
+/// The user was present; PROTOCOL.u2f of OpenSSH, "flags".
+const FIDO_TOUCHED: u8 = 0x01;
+/// Flags and counter after a FIDO signature.
+const FIDO_TRAILER_BYTES: usize = 5;
+
+/// Who may log in, and as what.
+pub(super) struct Authority {
+    username: String,
+    keys: Vec<(AuthorizedKey, PublicKey)>,
+    password: Option<Zeroizing<[u8; 32]>>,
+    of_password: Grant,
+}
+
+/// Whether evidence is good.
+#[must_use]
+pub(super) enum Verdict {
+    /// It is, for this.
+    Grant(Grant),
+    /// It is not. For the record; the peer is told nothing of it.
+    Refuse(Reason),
+}
+
+/// Why evidence is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Malformed,
+    OtherSession,
+    UnknownKey,
+    Algorithm,
+    Signature,
+    NotTouched,
+    User,
+    Password,
+    PasswordsOff,
+}
+
+impl Reason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "not a publickey request",
+            Self::OtherSession => "signed for another session",
+            Self::UnknownKey => "unknown key",
+            Self::Algorithm => "the algorithm does not fit the key",
+            Self::Signature => "wrong signature",
+            Self::NotTouched => "the security key was not touched",
+            Self::User => "unknown user",
+            Self::Password => "wrong password",
+            Self::PasswordsOff => "passwords are off",
+        }
+    }
+}
+
+impl Authority {
+    /// Takes the secrets out of `config`; the password stays as its digest only.
+    pub(super) fn new(config: &mut KeysConfig) -> Result<Self, KeysError> {
+        let password = config.password.take().map(Zeroizing::new);
+        let keys: Vec<AuthorizedKey> = std::mem::take(&mut config.authorized_keys);
+        let keys = keys
+            .into_iter()
+            .map(|key| match PublicKey::from_bytes(&key.blob) {
+                Ok(public) => Ok((key, public)),
+                Err(source) => Err(KeysError::AuthorizedKey {
+                    fingerprint: key.fingerprint,
+                    source,
+                }),
+            });
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        // Keys win, whatever else is configured.
+        let password = password
+            .filter(|password| keys.is_empty() && !password.is_empty())
+            .map(|password| digest(&password));
+        if keys.is_empty() && password.is_none() {
+            return Err(KeysError::NoLogin);
+        }
+        Ok(Self {
+            keys,
+            password,
+            of_password: Grant {
+                user: config.username.clone(),
+                login: Login::Password,
+                role: config.default_role.clone(),
+                config: config.default_config,
+                network: config.default_network,
+            },
+            username: std::mem::take(&mut config.username),
+        })
+    }
+
+    fn key(&self, blob: &[u8]) -> Option<&(AuthorizedKey, PublicKey)> {
+        self.keys.iter().find(|(key, _)| key.blob == blob)
+    }
+
+    /// How records name a blob: its fingerprint and type, if it is a key at all.
+    pub(super) fn name(&self, blob: &[u8]) -> (Option<String>, Option<String>) {
+        if let Some((key, _)) = self.key(blob) {
+            return (Some(key.fingerprint.clone()), Some(key.algorithm.clone()));
+        }
+        match PublicKey::from_bytes(blob) {
+            Ok(key) => (
+                Some(key.fingerprint(ssh_key::HashAlg::Sha256).to_string()),
+                Some(escape(key.algorithm().as_str().as_bytes(), 64)),
+            ),
+            Err(_) => (None, None),
+        }
+    }
+
+    /// Whether a signature by this key would be worth making.
+    pub(super) fn offer(&self, user: &str, blob: &[u8]) -> Result<(), Reason> {
+        let known = self.key(blob).is_some();
+        if !known {
+            Err(Reason::UnknownKey)
+        } else if user != self.username {
+            Err(Reason::User)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Judges a signed request that came on the connection whose session identifier is `ours`.
+    pub(super) fn public_key(
+        &self,
+        ours: &[u8],
+        theirs: &[u8],
+        request: &[u8],
+        signature: &[u8],
+    ) -> Verdict {
+        match self.signer(ours, theirs, request, signature) {
+            Ok(key) => Verdict::Grant(Grant {
+                user: self.username.clone(),
+                login: Login::PublicKey(KeyIdentity {
+                    fingerprint: key.fingerprint.clone(),
+                    algorithm: key.algorithm.clone(),
+                    comment: key.comment.clone(),
+                }),
+                role: key.role.clone(),
+                config: key.config,
+                network: key.network,
+            }),
+            Err(reason) => Verdict::Refuse(reason),
+        }
+    }
+
+    fn signer(
+        &self,
+        ours: &[u8],
+        theirs: &[u8],
+        request: &[u8],
+        signature: &[u8],
+    ) -> Result<&AuthorizedKey, Reason> {
+        if request.len() > AUTH_BLOB_BYTES || signature.len() > AUTH_BLOB_BYTES {
+            return Err(Reason::Malformed);
+        }
+        let said = Request::parse(request).ok_or(Reason::Malformed)?;
+        let (key, public) = self.key(said.blob).ok_or(Reason::UnknownKey)?;
+        if ours != theirs {
+            return Err(Reason::OtherSession);
+        }
+        if !fits(&key.algorithm, said.algorithm) {
+            return Err(Reason::Algorithm);
+        }
+        let signature = decode(signature).ok_or(Reason::Signature)?;
+        if signature.algorithm().as_str() != said.algorithm {
+            return Err(Reason::Algorithm);
+        }
+        let verified = public
+            .key_data()
+            .verify(&signed_bytes(ours, request), &signature);
+        // Looked at last, so that a wrong name takes as long as the right one.
+        let right_user = said.user == self.username.as_bytes();
+        verified.map_err(|_| Reason::Signature)?;
+        if !touched(&key.algorithm, &signature) {
+            return Err(Reason::NotTouched);
+        }
+        if right_user {
+            Ok(key)
+        } else {
+            Err(Reason::User)
+        }
+    }
+
+    /// Judges a password. Does the same work whatever is wrong.
+    pub(super) fn password(&self, user: &str, password: &str) -> Verdict {
+        let never = Zeroizing::new([0u8; 32]);
+        let right = self.password.as_ref().unwrap_or(&never);
+        let short_enough = password.len() <= PASSWORD_BYTES;
+        let given = digest(password);
+        let same_password = given.as_slice().ct_eq(right.as_slice());
+        let same_user = digest(user)
+            .as_slice()
+            .ct_eq(digest(&self.username).as_slice());
+        let good = bool::from(same_password & same_user) && short_enough && self.password.is_some();
+        if good {
+            Verdict::Grant(self.of_password.clone())
+        } else if self.password.is_none() {
+            Verdict::Refuse(Reason::PasswordsOff)
+        } else if bool::from(same_user) {
+            Verdict::Refuse(Reason::Password)
+        } else {
+            Verdict::Refuse(Reason::User)
+        }
+    }
+}
+
+fn digest(text: &str) -> Zeroizing<[u8; 32]> {
+    let mut hash = Sha256::digest(text.as_bytes());
+    let digest = Zeroizing::new(hash.into());
+    hash.zeroize();
+    digest
+}
+
+/// Whether a key of this type signs by this algorithm. `ssh-rsa` as a way to sign means SHA-1: never. RFC 8332 §3.
+fn fits(key_type: &str, algorithm: &str) -> bool {
+    match key_type {
+        "ssh-rsa" => matches!(algorithm, "rsa-sha2-256" | "rsa-sha2-512"),
+        other => other == algorithm,
+    }
+}
+
+/// One signature, and nothing after it.
+fn decode(mut bytes: &[u8]) -> Option<Signature> {
+    let signature = Signature::decode(&mut bytes).ok()?;
+    bytes.is_finished().then_some(signature)
+}
+
+/// Whether a FIDO key was touched; others need not be.
+fn touched(key_type: &str, signature: &Signature) -> bool {
+    if !key_type.starts_with("sk-") {
+        return true;
+    }
+    let bytes = signature.as_bytes();
+    bytes
+        .len()
+        .checked_sub(FIDO_TRAILER_BYTES)
+        .and_then(|at| bytes.get(at))
+        .is_some_and(|flags| flags & FIDO_TOUCHED != 0)
+}

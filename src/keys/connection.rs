@@ -1,0 +1,315 @@
+use std::time::Instant;
+
+use zeroize::Zeroize;
+
+use super::authority::{Authority, Reason, Verdict};
+use super::memory::SignedHashes;
+use super::pace::Pace;
+use crate::model::{ConnectionId, Grant, Login, escape};
+use crate::wire::limits::{AUTH_BLOB_BYTES, USER_BYTES};
+use crate::wire::{ConnectionToKeys, Event, KeysToConnection, Outcome, Phase};
+
+/// Wrong signatures and passwords; MaxAuthTries of sshd_config(5).
+const FAILURES: u32 = 6;
+/// Offers of keys that do not do: agents hold many.
+const OFFERS: u32 = 20;
+/// How often it is said that it was too many, before the link is closed.
+const TOO_MANY: u32 = 3;
+/// SHA-1, SHA-256, SHA-384, SHA-512: what key exchanges hash with.
+const HASH_LENGTHS: [usize; 4] = [20, 32, 48, 64];
+
+/// What is known of one connection.
+pub(super) struct Connection {
+    cid: ConnectionId,
+    session_id: Option<Vec<u8>>,
+    stage: Stage,
+    failures: u32,
+    offers: u32,
+    too_many: u32,
+    attempts: u32,
+    pace: Pace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Has to log in, and may try.
+    Login,
+    /// May not try any more.
+    LockedOut,
+    /// Is logged in: may rekey, and nothing else.
+    Established,
+}
+
+/// What is to be done about a message, in this order: record, tell the warden, answer.
+pub(super) struct Outcomes {
+    pub(super) records: Vec<(Outcome, Event)>,
+    pub(super) granted: Option<Grant>,
+    pub(super) then: Then,
+}
+
+/// The last thing to do about a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Answer.
+    Answer(KeysToConnection),
+    /// Sign, but not before this time.
+    Sign(Vec<u8>, Instant),
+    /// Close the link: it was told often enough.
+    Close(KeysToConnection),
+}
+
+/// A message that the sender's state does not permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Violation {
+    #[error("an exchange hash of {0} bytes")]
+    HashLength(usize),
+    #[error("an exchange hash that was signed before")]
+    HashAgain,
+    #[error("a second key exchange before the login")]
+    EarlyRekey,
+    #[error("evidence before the first key exchange")]
+    EarlyEvidence,
+    #[error("evidence after the login")]
+    LateEvidence,
+}
+
+impl Connection {
+    pub(super) fn new(cid: ConnectionId, phase: Phase) -> Self {
+        Self {
+            cid,
+            session_id: None,
+            stage: match phase {
+                Phase::Fresh => Stage::Login,
+                Phase::Established => Stage::Established,
+            },
+            failures: 0,
+            offers: 0,
+            too_many: 0,
+            attempts: 0,
+            pace: Pace::default(),
+        }
+    }
+
+    pub(super) fn cid(&self) -> ConnectionId {
+        self.cid
+    }
+
+    /// Decides about one message. `recordable`: whether what it does can be put on record; evidence is not looked at
+    /// otherwise.
+    pub(super) fn hear(
+        &mut self,
+        message: ConnectionToKeys,
+        authority: &Authority,
+        signed: &mut SignedHashes,
+        recordable: Recordable,
+        now: Instant,
+    ) -> Result<Outcomes, Violation> {
+        match message {
+            ConnectionToKeys::Sign { exchange_hash } => self.sign(exchange_hash, signed, now),
+            ConnectionToKeys::Offer { user, blob } => {
+                self.evidence()?;
+                Ok(self.offer(&user, &blob, authority, recordable))
+            }
+            ConnectionToKeys::PublicKey {
+                session_id,
+                request,
+                signature,
+            } => {
+                let ours = self.evidence()?.to_owned();
+                if let Some(outcomes) = self.locked_out(recordable) {
+                    return Ok(outcomes);
+                }
+                let verdict = authority.public_key(&ours, &session_id, &request, &signature);
+                let said = super::request::Request::parse(&request);
+                let user = said.as_ref().map_or(&b""[..], |said| said.user);
+                let (fingerprint, key_type) = said
+                    .as_ref()
+                    .map_or((None, None), |said| authority.name(said.blob));
+                Ok(self.judged(verdict, "publickey", user, fingerprint, key_type))
+            }
+            ConnectionToKeys::Password { user, mut password } => {
+                let permitted = self.evidence().map(drop);
+                let outcomes = permitted.map(|()| {
+                    self.locked_out(recordable).unwrap_or_else(|| {
+                        let verdict = authority.password(&user, &password);
+                        self.judged(verdict, "password", user.as_bytes(), None, None)
+                    })
+                });
+                password.zeroize();
+                outcomes
+            }
+        }
+    }
+
+    fn sign(
+        &mut self,
+        hash: Vec<u8>,
+        signed: &mut SignedHashes,
+        now: Instant,
+    ) -> Result<Outcomes, Violation> {
+        if !HASH_LENGTHS.contains(&hash.len()) {
+            return Err(Violation::HashLength(hash.len()));
+        }
+        let first = self.session_id.is_none() && self.stage == Stage::Login;
+        if !first && self.stage != Stage::Established {
+            return Err(Violation::EarlyRekey);
+        }
+        // Rekeys are remembered too: their hashes must not begin a second connection either.
+        if !signed.add(&hash) {
+            return Err(Violation::HashAgain);
+        }
+        let due = if first {
+            self.session_id = Some(hash.clone());
+            now
+        } else {
+            self.pace.take(now)
+        };
+        Ok(Outcomes::only(Then::Sign(hash, due)))
+    }
+
+    /// The session identifier, if this connection may show evidence now.
+    fn evidence(&self) -> Result<&[u8], Violation> {
+        match (self.stage, &self.session_id) {
+            (Stage::Established, _) => Err(Violation::LateEvidence),
+            (Stage::Login | Stage::LockedOut, None) => Err(Violation::EarlyEvidence),
+            (Stage::Login | Stage::LockedOut, Some(id)) => Ok(id),
+        }
+    }
+
+    fn offer(
+        &mut self,
+        user: &str,
+        blob: &[u8],
+        authority: &Authority,
+        recordable: Recordable,
+    ) -> Outcomes {
+        if let Some(outcomes) = self.locked_out(recordable) {
+            return outcomes;
+        }
+        let offered = if user.len() > USER_BYTES || blob.len() > AUTH_BLOB_BYTES {
+            Err(Reason::Malformed)
+        } else {
+            authority.offer(user, blob)
+        };
+        let Err(reason) = offered else {
+            return Outcomes::only(Then::Answer(KeysToConnection::Acceptable));
+        };
+        self.offers += 1;
+        let (fingerprint, key_type) = authority.name(blob);
+        let attempt = self.attempt(
+            "offer",
+            user.as_bytes(),
+            fingerprint,
+            key_type,
+            reason.as_str(),
+        );
+        if self.offers > OFFERS {
+            self.lock_out(attempt, "too many keys were offered")
+        } else {
+            Outcomes {
+                records: vec![(Outcome::Bad, attempt)],
+                ..Outcomes::only(Then::Answer(KeysToConnection::Refused))
+            }
+        }
+    }
+
+    fn judged(
+        &mut self,
+        verdict: Verdict,
+        method: &str,
+        user: &[u8],
+        fingerprint: Option<String>,
+        key_type: Option<String>,
+    ) -> Outcomes {
+        match verdict {
+            Verdict::Grant(grant) => {
+                self.stage = Stage::Established;
+                let reason = match grant.login {
+                    Login::PublicKey(_) => "good signature",
+                    Login::Password => "good password",
+                };
+                let attempt = self.attempt(method, user, fingerprint, key_type, reason);
+                Outcomes {
+                    records: vec![(Outcome::Good, attempt)],
+                    granted: Some(grant),
+                    then: Then::Answer(KeysToConnection::Granted),
+                }
+            }
+            Verdict::Refuse(reason) => {
+                self.failures += 1;
+                let attempt = self.attempt(method, user, fingerprint, key_type, reason.as_str());
+                if self.failures >= FAILURES {
+                    self.lock_out(attempt, "too many failures")
+                } else {
+                    Outcomes {
+                        records: vec![(Outcome::Bad, attempt)],
+                        ..Outcomes::only(Then::Answer(KeysToConnection::Refused))
+                    }
+                }
+            }
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        method: &str,
+        user: &[u8],
+        fingerprint: Option<String>,
+        key_type: Option<String>,
+        reason: &str,
+    ) -> Event {
+        self.attempts += 1;
+        Event::AuthAttempt {
+            method: method.to_owned(),
+            user: escape(user, 64),
+            fingerprint,
+            key_type,
+            reason: reason.to_owned(),
+            n: self.attempts,
+        }
+    }
+
+    fn lock_out(&mut self, attempt: Event, reason: &str) -> Outcomes {
+        self.stage = Stage::LockedOut;
+        self.too_many = 1;
+        let lockout = Event::AuthLockout {
+            reason: reason.to_owned(),
+            n: self.attempts,
+        };
+        Outcomes {
+            records: vec![(Outcome::Bad, attempt), (Outcome::Bad, lockout)],
+            ..Outcomes::only(Then::Answer(KeysToConnection::TooMany))
+        }
+    }
+
+    /// What to say without looking, if that is so.
+    fn locked_out(&mut self, recordable: Recordable) -> Option<Outcomes> {
+        match (self.stage, recordable) {
+            (Stage::Login, Recordable::Yes) => return None,
+            (Stage::Login | Stage::LockedOut | Stage::Established, _) => {}
+        }
+        self.too_many += 1;
+        Some(Outcomes::only(if self.too_many >= TOO_MANY {
+            Then::Close(KeysToConnection::TooMany)
+        } else {
+            Then::Answer(KeysToConnection::TooMany)
+        }))
+    }
+}
+
+/// Whether there is room for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recordable {
+    Yes,
+    No,
+}
+
+impl Outcomes {
+    fn only(then: Then) -> Self {
+        Self {
+            records: Vec::new(),
+            granted: None,
+            then,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+/// SSH_MSG_USERAUTH_REQUEST, RFC 4252 §6.
+const USERAUTH_REQUEST: u8 = 50;
+
+/// What a signed request says; RFC 4252 §7.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request<'b> {
+    pub(super) user: &'b [u8],
+    pub(super) algorithm: &'b str,
+    pub(super) blob: &'b [u8],
+}
+
+impl<'b> Request<'b> {
+    /// Reads a request for the service `ssh-connection` by the method `publickey` with a signature, and nothing else.
+    pub(super) fn parse(bytes: &'b [u8]) -> Option<Self> {
+        let (&[USERAUTH_REQUEST], rest) = bytes.split_first_chunk()? else {
+            return None;
+        };
+        let (user, rest) = string(rest)?;
+        let (b"ssh-connection", rest) = string(rest)? else {
+            return None;
+        };
+        let (b"publickey", rest) = string(rest)? else {
+            return None;
+        };
+        // TRUE is 1: what other non-zero values mean is left open by RFC 4251 §5, and no client sends them.
+        let (&[1], rest) = rest.split_first_chunk()? else {
+            return None;
+        };
+        let (algorithm, rest) = string(rest)?;
+        let (blob, rest) = string(rest)?;
+        let algorithm = std::str::from_utf8(algorithm).ok()?;
+        rest.is_empty().then_some(Self {
+            user,
+            algorithm,
+            blob,
+        })
+    }
+}
+
+/// The bytes of a string and what follows it; RFC 4251 §5.
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+/// What the signature covers: the session identifier as a string, then the request.
+pub(super) fn signed_bytes(session_id: &[u8], request: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(session_id.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes(), session_id, request].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(parts: [&[u8]; 5], flag: u8) -> Vec<u8> {
+        let mut bytes = vec![50];
+        for (i, part) in parts.iter().enumerate() {
+            if i == 3 {
+                bytes.push(flag);
+            }
+            bytes.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+            bytes.extend(*part);
+        }
+        bytes
+    }
+
+    #[test]
+    fn only_a_whole_publickey_request_is_read() {
+        let parts: [&[u8]; 5] = [
+            b"root",
+            b"ssh-connection",
+            b"publickey",
+            b"ssh-ed25519",
+            b"blob",
+        ];
+        let good = request(parts, 1);
+        let right = Request {
+            user: b"root",
+            algorithm: "ssh-ed25519",
+            blob: b"blob",
+        };
+        assert_eq!(Request::parse(&good), Some(right));
+        for end in 0..good.len() {
+            assert_eq!(Request::parse(&good[..end]), None, "cut at {end}");
+        }
+        assert_eq!(
+            Request::parse(&[&good[..], &[0]].concat()),
+            None,
+            "something after it"
+        );
+        assert_eq!(
+            Request::parse(&request(parts, 0)),
+            None,
+            "a question without a signature"
+        );
+        assert_eq!(Request::parse(&request(parts, 2)), None);
+        for (i, other) in [(1, &b"ssh-userauth"[..]), (2, b"password"), (3, b"\xff")] {
+            let mut parts = parts;
+            parts[i] = other;
+            assert_eq!(Request::parse(&request(parts, 1)), None, "{i}");
+        }
+        let mut huge = good.clone();
+        huge[1..5].copy_from_slice(&[0xff; 4]);
+        assert_eq!(Request::parse(&huge), None);
+    }
+}

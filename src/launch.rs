@@ -1,0 +1,270 @@
+//! What a person starts: `serve` up to the moment when it becomes the warden, `check`, `audit verify`.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+use hassio_sshd::audit::verify;
+use hassio_sshd::config::{Configs, Environment, Options, ServeArguments, VerifyArguments};
+use hassio_sshd::policy::sandbox::Sandbox;
+use hassio_sshd::sys::{Errno, descriptor, net, process};
+use hassio_sshd::wire;
+use nix::unistd::{Gid, Uid, fchown};
+
+use crate::process::Role;
+use crate::{FAILURE, USAGE, line};
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+enum LaunchError {
+    #[error(
+        "this needs root, to make the sandboxes of sessions: run it as root, or as an app of Home Assistant"
+    )]
+    NotRoot,
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: Errno,
+    },
+    #[error("{path} is not a folder; --{option} says where it is")]
+    NoFolder {
+        path: String,
+        option: &'static str,
+        source: std::io::Error,
+    },
+    #[error("cannot use {path}")]
+    Data {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error(
+        "{path} belongs to uid {owner}; the audit trail's folder must belong to uid {expected}, or not be there"
+    )]
+    Foreign {
+        path: String,
+        owner: u32,
+        expected: u32,
+    },
+    #[error("cannot open {path}, which belongs beside hassio-sshd")]
+    Program {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("cannot hand over the configuration")]
+    Handover(#[source] Errno),
+    #[error("cannot encode the configuration")]
+    Encode(#[from] wire::CodecError),
+    #[error("cannot read the policy")]
+    Policy(#[from] hassio_sshd::policy::PolicyError),
+    #[error("cannot become the warden")]
+    Become(#[source] Errno),
+}
+
+/// Reads everything, opens what the warden needs, and becomes it. Returns only on failure.
+pub(crate) fn serve(arguments: &ServeArguments) -> u8 {
+    let Some(configs) = read_options(arguments) else {
+        return USAGE;
+    };
+    match become_warden(&configs) {
+        Ok(never) => match never {},
+        Err(error) => {
+            tracing::error!("{}", line(&error));
+            match error {
+                LaunchError::NoFolder { .. } | LaunchError::NotRoot => USAGE,
+                _ => FAILURE,
+            }
+        }
+    }
+}
+
+/// Says what would be in force.
+pub(crate) fn check(arguments: &ServeArguments) -> u8 {
+    let Some(configs) = read_options(arguments) else {
+        return USAGE;
+    };
+    if !Uid::effective().is_root() {
+        tracing::error!("{}", LaunchError::NotRoot);
+        return USAGE;
+    }
+    let prepared = open_init()
+        .map_err(|error| line(&error))
+        .and_then(|init| crate::process::prepare(&configs.warden, init));
+    match prepared {
+        Ok(host) => {
+            let mut out = std::io::stdout().lock();
+            let mut say = |mark: &str, text: String| writeln!(out, "{mark} {text}").is_ok();
+            host.in_force().into_iter().for_each(|text| {
+                say("in force:    ", text);
+            });
+            host.not_in_force().into_iter().for_each(|text| {
+                say("NOT in force:", text);
+            });
+            0
+        }
+        Err(why) => {
+            tracing::error!("{why}");
+            FAILURE
+        }
+    }
+}
+
+/// Verifies the trail and prints what was found.
+pub(crate) fn verify(arguments: &VerifyArguments) -> u8 {
+    let report = verify::directory(&arguments.data_dir.join("audit"));
+    let text = if arguments.json {
+        report.to_json()
+    } else {
+        report.to_text()
+    };
+    let written = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+    if written.is_err() {
+        FAILURE
+    } else {
+        report.exit_code()
+    }
+}
+
+/// Reads the options; says what is wrong with them once, on stderr.
+fn read_options(arguments: &ServeArguments) -> Option<Configs> {
+    let roles = match hassio_sshd::config::known_roles() {
+        Ok(roles) => roles,
+        Err(error) => {
+            start_log("info");
+            tracing::error!("{}", line(&error));
+            return None;
+        }
+    };
+    match Options::read(&arguments.options, &roles) {
+        Ok(read) => {
+            start_log(read.options.log_level.as_str());
+            for warning in read.warnings {
+                tracing::warn!("{}: {warning}", arguments.options.display());
+            }
+            Some(
+                read.options
+                    .into_configs(&arguments.places(), Environment::read()),
+            )
+        }
+        Err(error) => {
+            start_log("info");
+            tracing::error!("{}", line(&error));
+            None
+        }
+    }
+}
+
+fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
+    if !Uid::effective().is_root() {
+        return Err(LaunchError::NotRoot);
+    }
+    let folder = |path: &Path, option| {
+        let found = fs::metadata(path).and_then(|found| match found.is_dir() {
+            true => Ok(()),
+            false => Err(std::io::Error::from(std::io::ErrorKind::NotADirectory)),
+        });
+        found.map_err(|source| LaunchError::NoFolder {
+            path: path.display().to_string(),
+            option,
+            source,
+        })
+    };
+    folder(&configs.warden.config_dir, "config-dir")?;
+    folder(&configs.warden.data_dir, "data-dir")?;
+    make_audit_folder(&configs.audit.directory)?;
+    let init = open_init()?;
+    let program = open_program("hassio-sshd", Path::new("/proc/self/exe"))?;
+    let mut listeners = Vec::new();
+    for address in &configs.warden.listen {
+        let listener = net::listen_tcp(*address);
+        let listener = listener.map_err(|source| LaunchError::Listen {
+            address: *address,
+            source,
+        })?;
+        if let Ok(address) = net::local_address(&listener) {
+            tracing::info!("listening on {address}");
+        }
+        listeners.push(listener);
+    }
+    let sealed =
+        |name, bytes: Vec<u8>| descriptor::sealed(name, &bytes).map_err(LaunchError::Handover);
+    let front = sealed("front", wire::encode_config(&configs.front)?)?;
+    let keys = sealed("keys", wire::encode_config(&configs.keys)?)?;
+    let broker = sealed("broker", wire::encode_config(&configs.broker)?)?;
+    let audit = sealed("audit", wire::encode_config(&configs.audit)?)?;
+    let warden = sealed("warden", wire::encode_config(&configs.warden)?)?;
+
+    let mut fds: Vec<BorrowedFd<'_>> = [&warden, &program, &init, &front, &keys, &broker, &audit]
+        .into_iter()
+        .map(AsFd::as_fd)
+        .collect();
+    fds.extend(listeners.iter().map(AsFd::as_fd));
+    let again = descriptor::raised(program.as_fd()).map_err(LaunchError::Become)?;
+    descriptor::arrange(&fds).map_err(LaunchError::Become)?;
+    // A fresh image without any environment: the token was in this one's.
+    let arguments = [c"hassio-sshd", Role::Warden.name()];
+    process::execute::<_, &std::ffi::CStr>(again.as_fd(), &arguments, &[])
+        .map_err(LaunchError::Become)
+}
+
+/// The trail's folder belongs to the process that writes it, and to nobody else.
+fn make_audit_folder(path: &Path) -> Result<(), LaunchError> {
+    let failed = |source| LaunchError::Data {
+        path: path.display().to_string(),
+        source,
+    };
+    let expected = Sandbox::shipped()?.identity.audit_uid;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {
+            let folder = fs::File::open(path).map_err(failed)?;
+            let owner = (Some(Uid::from_raw(expected)), Some(Gid::from_raw(expected)));
+            fchown(&folder, owner.0, owner.1).map_err(|errno| failed(errno.into()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let found = fs::symlink_metadata(path).map_err(failed)?;
+            if !found.is_dir() {
+                return Err(failed(std::io::ErrorKind::NotADirectory.into()));
+            }
+            match found.uid() {
+                owner if owner == expected => Ok(()),
+                owner => Err(LaunchError::Foreign {
+                    path: path.display().to_string(),
+                    owner,
+                    expected,
+                }),
+            }
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn open_init() -> Result<OwnedFd, LaunchError> {
+    let failed = |source| LaunchError::Program {
+        path: "session-init".to_owned(),
+        source,
+    };
+    let own = std::env::current_exe().map_err(failed)?;
+    open_program("session-init", &own.with_file_name("session-init"))
+}
+
+fn open_program(name: &str, path: &Path) -> Result<OwnedFd, LaunchError> {
+    let opened = fs::File::open(path).map(OwnedFd::from);
+    opened.map_err(|source| LaunchError::Program {
+        path: format!("{name} ({})", path.display()),
+        source,
+    })
+}
+
+/// Diagnostics on stderr. Libraries' own messages are left out: they print what peers send.
+pub(crate) fn start_log(level: &str) {
+    let level = level.parse().unwrap_or(tracing::Level::INFO);
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // A second start in one process changes nothing.
+    log.try_init().ok();
+}

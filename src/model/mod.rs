@@ -1,0 +1,14 @@
+//! The nouns of the product as types that cannot be wrong: ids, roles, peers, grants, window sizes.
+//!
+//! Every process uses them; they do no input or output and know nothing of each other's wire formats.
+#![forbid(unsafe_code)]
+
+mod grant;
+mod id;
+mod program;
+mod text;
+
+pub use grant::{ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, Role, RoleError};
+pub use id::{ChannelNumber, ConnectionId, SessionId};
+pub use program::{Exit, Program, Signal, Usage, WindowSize};
+pub use text::{cut, escape};

@@ -1,0 +1,95 @@
+//! What the server offers on the wire: `policy/ssh.toml`.
+
+use serde::Deserialize;
+
+use super::PolicyError;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "the members are explained in policy/ssh.toml, their one home"
+)]
+pub struct Ssh {
+    pub algorithms: Algorithms,
+    pub limits: Limits,
+}
+
+/// `[algorithms]`, first choice first.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Ssh")]
+pub struct Algorithms {
+    pub key_exchange: Vec<String>,
+    pub host_key: Vec<String>,
+    pub cipher: Vec<String>,
+    pub mac: Vec<String>,
+}
+
+/// `[limits]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Ssh")]
+pub struct Limits {
+    pub login_grace_s: u64,
+    pub unauthenticated: usize,
+    pub connections: usize,
+    pub window_bytes: u32,
+    pub packet_bytes: u32,
+    pub keepalive_s: u64,
+    pub keepalive_missed: usize,
+    pub failure_delay_ms: u64,
+    pub offer_delay_ms: u64,
+}
+
+impl Ssh {
+    /// The policy that this build carries.
+    ///
+    /// # Errors
+    /// When the file does not parse; a test excludes it.
+    pub fn shipped() -> Result<Self, PolicyError> {
+        super::parse("ssh.toml", include_str!("../../policy/ssh.toml"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strict_key_exchange_is_on_and_nothing_weak_is_offered() {
+        let algorithms = Ssh::shipped().unwrap().algorithms;
+        assert!(
+            algorithms
+                .key_exchange
+                .iter()
+                .any(|name| name == "kex-strict-s-v00@openssh.com")
+        );
+        let all = [
+            algorithms.key_exchange,
+            algorithms.host_key,
+            algorithms.cipher,
+            algorithms.mac,
+        ]
+        .concat();
+        for weak in [
+            "sha1",
+            "group14",
+            "cbc",
+            "3des",
+            "none",
+            "md5",
+            "ssh-rsa",
+            "dss",
+            "group-exchange",
+        ] {
+            assert!(!all.iter().any(|name| name.contains(weak)), "{weak}");
+        }
+        assert!(
+            all.iter()
+                .filter(|name| name.starts_with("hmac"))
+                .all(|name| name.contains("-etm@"))
+        );
+    }
+}

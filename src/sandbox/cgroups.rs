@@ -1,0 +1,222 @@
+//! Limits by control groups: version 2 where it is delegated, version 1 where not, none where neither can be used.
+
+use crate::policy::sandbox::Limits;
+use crate::sys::Errno;
+use crate::sys::cgroup::{Group, own_path};
+
+/// The warden and its processes, since an inner node of version 2 may hold none.
+const SERVER: &str = "server";
+
+/// What is in force on this machine.
+#[derive(Debug)]
+pub enum Cgroups {
+    /// One hierarchy; children are born into their group.
+    V2(Group),
+    /// A hierarchy for each controller; the child is moved before it goes on.
+    V1 {
+        /// `pids`, where there is one.
+        pids: Option<Group>,
+        /// `memory`, where there is one.
+        memory: Option<Group>,
+    },
+    /// Only rlimits and the sizes of file systems hold.
+    None(String),
+}
+
+/// The group of one session.
+#[derive(Debug)]
+pub struct SessionGroup {
+    name: String,
+    /// Version 2: where a child is born.
+    pub born_into: Option<Group>,
+    moved_into: Vec<Group>,
+}
+
+impl Cgroups {
+    /// Finds out what can be used, and sets the limits over all sessions. `parent` names the group that holds them all;
+    /// the same at the next start of the same server, another for another one.
+    #[must_use]
+    pub fn probe(parent: &str, limits: &Limits) -> Self {
+        match version_2(parent, limits) {
+            Ok(parent) => Self::V2(parent),
+            Err(v2) => {
+                let pids = version_1(
+                    parent,
+                    "pids",
+                    "pids.max",
+                    &limits.all_processes.to_string(),
+                );
+                let memory = version_1(
+                    parent,
+                    "memory",
+                    "memory.limit_in_bytes",
+                    &all_memory(limits),
+                );
+                match (pids, memory) {
+                    (Err(v1), Err(_)) => Self::None(format!("version 2: {v2}; version 1: {v1}")),
+                    (pids, memory) => Self::V1 {
+                        pids: pids.ok(),
+                        memory: memory.ok(),
+                    },
+                }
+            }
+        }
+    }
+
+    /// What is in force, for the log and the record.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::V2(_) => "version 2: processes, memory".to_owned(),
+            Self::V1 {
+                pids: Some(_),
+                memory: Some(_),
+            } => "version 1: processes, memory".to_owned(),
+            Self::V1 {
+                pids: Some(_),
+                memory: None,
+            } => "version 1: processes".to_owned(),
+            Self::V1 { .. } => "version 1: memory".to_owned(),
+            Self::None(_) => "none".to_owned(),
+        }
+    }
+
+    /// Removes what an earlier life, ended by SIGKILL, left behind: empty groups. Others still end by themselves.
+    pub fn clean(&self) {
+        let parents: Vec<&Group> = match self {
+            Self::V2(parent) => vec![parent],
+            Self::V1 { pids, memory } => pids.iter().chain(memory).collect(),
+            Self::None(_) => vec![],
+        };
+        for parent in parents {
+            for name in parent.children().unwrap_or_default() {
+                // Busy ones are of processes that are ending.
+                parent.remove(&name).ok();
+            }
+        }
+    }
+
+    /// Makes a session's group with its limits.
+    ///
+    /// # Errors
+    /// What the kernel gives; EBUSY does not occur, since names are not used twice.
+    pub fn make(&self, name: String, limits: &Limits) -> Result<SessionGroup, Errno> {
+        let memory_bytes = limits.memory.0.to_string();
+        match self {
+            Self::V2(parent) => {
+                let group = parent.make(&name)?;
+                group.write("pids.max", &limits.processes.to_string())?;
+                group.write("memory.max", &memory_bytes)?;
+                // Absent without swap accounting.
+                optional(group.write("memory.swap.max", "0"))?;
+                group.write("memory.oom.group", "1")?;
+                Ok(SessionGroup {
+                    name,
+                    born_into: Some(group),
+                    moved_into: Vec::new(),
+                })
+            }
+            Self::V1 { pids, memory } => {
+                let mut moved_into = Vec::new();
+                if let Some(parent) = pids {
+                    let group = parent.make(&name)?;
+                    group.write("pids.max", &limits.processes.to_string())?;
+                    moved_into.push(group);
+                }
+                if let Some(parent) = memory {
+                    let group = parent.make(&name)?;
+                    group.write("memory.limit_in_bytes", &memory_bytes)?;
+                    optional(group.write("memory.memsw.limit_in_bytes", &memory_bytes))?;
+                    moved_into.push(group);
+                }
+                Ok(SessionGroup {
+                    name,
+                    born_into: None,
+                    moved_into,
+                })
+            }
+            Self::None(_) => Ok(SessionGroup {
+                name,
+                born_into: None,
+                moved_into: Vec::new(),
+            }),
+        }
+    }
+
+    /// Removes a session's group; true once it is gone. The kernel may take a moment after the last process.
+    #[must_use]
+    pub fn remove(&self, group: &SessionGroup) -> bool {
+        let gone =
+            |parent: &Group| matches!(parent.remove(&group.name), Ok(()) | Err(Errno::ENOENT));
+        let parents: Vec<&Group> = match self {
+            Self::V2(parent) => vec![parent],
+            Self::V1 { pids, memory } => pids.iter().chain(memory).collect(),
+            Self::None(_) => Vec::new(),
+        };
+        // Each is tried, also after one that is not gone.
+        parents.into_iter().filter(|parent| !gone(parent)).count() == 0
+    }
+}
+
+impl SessionGroup {
+    /// Moves a child that waits into the group (version 1).
+    ///
+    /// # Errors
+    /// ESRCH if it is gone.
+    pub fn admit(&self, pid: i32) -> Result<(), Errno> {
+        self.moved_into
+            .iter()
+            .try_for_each(|group| group.write("cgroup.procs", &pid.to_string()))
+    }
+}
+
+fn version_2(parent: &str, limits: &Limits) -> Result<Group, Errno> {
+    let root = Group::hierarchy_v2()?;
+    let here = root.descend(&own_path("")?)?;
+    let controllers = here.read("cgroup.controllers")?;
+    if !["pids", "memory"]
+        .iter()
+        .all(|name| controllers.split_whitespace().any(|c| c == *name))
+    {
+        return Err(Errno::ENODEV);
+    }
+    // A group that gives controllers to its children may hold no process itself.
+    let server = here.make(SERVER)?;
+    for pid in here.read("cgroup.procs")?.lines() {
+        optional(server.write("cgroup.procs", pid))?;
+    }
+    here.write("cgroup.subtree_control", "+pids +memory")?;
+    let parent = here.make(parent)?;
+    parent.write("pids.max", &limits.all_processes.to_string())?;
+    parent.write("memory.max", &all_memory(limits))?;
+    parent.write("cgroup.subtree_control", "+pids +memory")?;
+    Ok(parent)
+}
+
+fn version_1(parent: &str, controller: &str, file: &str, limit: &str) -> Result<Group, Errno> {
+    let here = Group::hierarchy_v1(controller)?.descend(&own_path(controller)?)?;
+    let parent = here.make(parent)?;
+    if controller == "memory" {
+        parent.write("memory.use_hierarchy", "1").ok();
+    }
+    parent.write(file, limit)?;
+    Ok(parent)
+}
+
+fn all_memory(limits: &Limits) -> String {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total_kib = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .unwrap_or(1 << 20);
+    (total_kib / 100 * limits.all_memory_percent * 1024).to_string()
+}
+
+/// Some files are there only with some kernel configurations.
+fn optional(result: Result<(), Errno>) -> Result<(), Errno> {
+    match result {
+        Err(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EACCES | Errno::ESRCH) => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,156 @@
+//! Sockets: listening, accepting, and what SSH wants of TCP. ip(7), ipv6(7), tcp(7), unix(7).
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, SockaddrStorage, UnixCredentials,
+    accept4, bind, getpeername, getsockopt, listen, setsockopt, socket, sockopt,
+};
+
+/// A listening TCP socket, close-on-exec and non-blocking. An IPv6 one serves IPv6 alone, so that both families can
+/// have the same port.
+///
+/// # Errors
+/// EADDRINUSE, EACCES (a port below 1024 without CAP_NET_BIND_SERVICE), EAFNOSUPPORT.
+pub fn listen_tcp(address: SocketAddr) -> nix::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let fd = socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        None,
+    )?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&fd, Backlog::new(128)?)?;
+    Ok(fd)
+}
+
+/// The address a listening socket has, to say which port the kernel chose.
+///
+/// # Errors
+/// None for a TCP socket.
+pub fn local_address(listener: &OwnedFd) -> io::Result<SocketAddr> {
+    TcpListener::from(listener.try_clone()?).local_addr()
+}
+
+/// Accepts one connection, close-on-exec and non-blocking.
+///
+/// # Errors
+/// EAGAIN when there is none; ECONNABORTED; EMFILE, ENFILE, ENOMEM.
+pub fn accept(listener: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let raw = accept4(
+        listener.as_raw_fd(),
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+    )?;
+    // SAFETY: the kernel has just made it, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Who is at the other end of a TCP connection; mapped IPv4 addresses as plain ones.
+///
+/// # Errors
+/// ENOTCONN when it is already gone.
+pub fn peer(stream: BorrowedFd<'_>) -> nix::Result<SocketAddr> {
+    let address: SockaddrStorage = getpeername(stream.as_raw_fd())?;
+    let address = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(v4), _) => SocketAddr::new(v4.ip().into(), v4.port()),
+        (None, Some(v6)) => plain(v6),
+        (None, None) => return Err(Errno::EAFNOSUPPORT),
+    };
+    Ok(address)
+}
+
+fn plain(v6: &SockaddrIn6) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V6(v6.ip()).to_canonical(), v6.port())
+}
+
+/// Sends small packets at once. TCP_NODELAY.
+///
+/// # Errors
+/// None for a TCP socket.
+pub fn no_delay(stream: BorrowedFd<'_>) -> nix::Result<()> {
+    setsockopt(&stream, sockopt::TcpNoDelay, &true)
+}
+
+/// Acknowledges what has come without waiting for something to send. Not sticky: the kernel goes back by itself.
+/// TCP_QUICKACK.
+///
+/// # Errors
+/// None for a TCP socket.
+pub fn quick_ack(stream: BorrowedFd<'_>) -> nix::Result<()> {
+    let on: libc::c_int = 1;
+    let length =
+        libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(|_| Errno::EOVERFLOW)?;
+    // SAFETY: the option's value is one int, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_QUICKACK,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// A listening Unix socket named `name` in the directory behind `directory`, which may be a detached mount; any uid
+/// that can reach it may connect. unix(7).
+///
+/// # Errors
+/// EADDRINUSE if the name is taken.
+pub fn listen_unix(directory: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
+    let listener = UnixListener::bind(&path)?;
+    listener.set_nonblocking(true)?;
+    std::fs::set_permissions(
+        Path::new(&path),
+        std::os::unix::fs::PermissionsExt::from_mode(0o666),
+    )?;
+    Ok(listener.into())
+}
+
+/// Who connected: credentials at the time of connect(2), which the peer cannot choose. SO_PEERCRED.
+///
+/// # Errors
+/// None for a connected Unix socket.
+pub fn peer_credentials<F: AsFd>(stream: F) -> nix::Result<UnixCredentials> {
+    getsockopt(&stream, sockopt::PeerCredentials)
+}
+
+/// Brings up `lo` in the current network namespace. netdevice(7).
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN in the user namespace that owns it.
+pub fn loopback_up() -> nix::Result<()> {
+    let fd = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // SAFETY: all-zero bytes are a valid ifreq: integers and character arrays.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = libc::c_char::try_from(*from).map_err(|_| Errno::EINVAL)?;
+    }
+    let up =
+        libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(|_| Errno::EOVERFLOW)?;
+    request.ifr_ifru.ifru_flags = up;
+    // SAFETY: the ioctl reads one ifreq, which outlives the call.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
+        .map(drop)
+}

@@ -1,0 +1,160 @@
+//! Connections and their sessions as the warden knows them.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use crate::model::{ConnectionId, Grant, Peer, SessionId};
+use crate::sandbox::Launched;
+use crate::sys::process;
+use crate::wire::{ConnectionToWarden, Link, SessionEnd, SessionFacts, WardenToConnection};
+
+/// How long a sandbox may take to be made and put on record.
+pub(super) const SETUP: Duration = Duration::from_secs(10);
+
+/// One SSH transport's process.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) peer: Peer,
+    pub(super) pidfd: OwnedFd,
+    pub(super) link: Link<WardenToConnection, ConnectionToWarden>,
+    pub(super) state: State,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each connection, and most have a session"
+)]
+pub(super) enum State {
+    /// Must log in by then.
+    Fresh { until: Instant },
+    /// Its session could not be made; it has been told and will end.
+    Refused { until: Instant },
+    /// Logged in.
+    Session(Session),
+}
+
+/// One login: its sandbox, and how far it is.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) sid: SessionId,
+    pub(super) grant: Grant,
+    pub(super) slot: u32,
+    pub(super) launched: Launched,
+    pub(super) opened: Instant,
+    pub(super) progress: Progress,
+    /// Why it ends, if that is known before the connection's end.
+    pub(super) end: Option<SessionEnd>,
+}
+
+/// What a session still waits for.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// For its sandbox, or its first record, or both.
+    Making {
+        terminals: Option<OwnedFd>,
+        complete: bool,
+        recorded: bool,
+    },
+    /// For nothing: the connection has it.
+    Ready,
+}
+
+/// A session whose connection is gone, until nothing of it is left.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) sid: SessionId,
+    pub(super) slot: u32,
+    pub(super) launched: Launched,
+    pub(super) opened: Instant,
+    pub(super) end: SessionEnd,
+    pub(super) process_gone: bool,
+    pub(super) broker_done: bool,
+    pub(super) recorded: bool,
+}
+
+impl Connection {
+    /// Ends the process, whatever it is doing. Its link's end follows.
+    pub(super) fn kill(&self) {
+        // Gone already: its link says so.
+        process::kill(std::os::fd::AsFd::as_fd(&self.pidfd)).ok();
+    }
+
+    /// What audit has to know after a restart.
+    pub(super) fn facts(&self, cid: ConnectionId) -> Option<SessionFacts> {
+        let State::Session(session) = &self.state else {
+            return None;
+        };
+        Some(SessionFacts {
+            sid: session.sid,
+            cid,
+            peer: self.peer,
+            grant: session.grant.clone(),
+        })
+    }
+
+    /// When something must have happened.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Fresh { until } | State::Refused { until } => Some(*until),
+            State::Session(Session {
+                progress: Progress::Making { .. },
+                opened,
+                ..
+            }) => Some(*opened + SETUP),
+            State::Session(Session {
+                progress: Progress::Ready,
+                ..
+            }) => None,
+        }
+    }
+}
+
+/// Numbers for sessions that run at the same time. Given out in turn, so that one just freed rests longest.
+#[derive(Debug)]
+pub(super) struct Slots {
+    taken: BTreeMap<u32, SessionId>,
+    count: u32,
+    next: u32,
+}
+
+impl Slots {
+    pub(super) fn new(count: u32) -> Self {
+        Self {
+            taken: BTreeMap::new(),
+            count,
+            next: 0,
+        }
+    }
+
+    pub(super) fn take(&mut self, sid: SessionId) -> Option<u32> {
+        let free = (0..self.count)
+            .map(|offset| (self.next + offset) % self.count)
+            .find(|slot| !self.taken.contains_key(slot))?;
+        self.taken.insert(free, sid);
+        self.next = (free + 1) % self.count;
+        Some(free)
+    }
+
+    pub(super) fn free(&mut self, slot: u32) {
+        self.taken.remove(&slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_given_in_turn_and_run_out() {
+        let mut slots = Slots::new(3);
+        let sid = SessionId::new();
+        assert_eq!([slots.take(sid), slots.take(sid)], [Some(0), Some(1)]);
+        slots.free(0);
+        assert_eq!(
+            [slots.take(sid), slots.take(sid), slots.take(sid)],
+            [Some(2), Some(0), None]
+        );
+    }
+}

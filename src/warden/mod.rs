@@ -1,0 +1,12 @@
+//! The warden: makes sandboxes, hands descriptors on, starts and restarts the other processes, reaps.
+//!
+//! The only process with privileges once the server runs. One thread, no waiting on anybody: every link is
+//! non-blocking, and a peer that does not read is ended. It reads messages of our own processes alone, never a byte
+//! that came from the network or out of a session.
+#![forbid(unsafe_code)]
+
+mod connections;
+mod run;
+mod servers;
+
+pub use run::{Handover, WardenError, run};

@@ -1,0 +1,911 @@
+//! The warden's one loop.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+use nix::sys::wait::WaitStatus;
+
+use super::connections::{Closing, Connection, Progress, Session, Slots, State};
+use super::servers::{Server, ServerError};
+use crate::model::{ConfigAccess, ConnectionId, Grant, Network, SessionId, escape};
+use crate::policy::ssh::Ssh;
+use crate::sandbox::{Host, Report, SandboxError};
+use crate::sys::{Errno, process, wait};
+use crate::wire::{
+    AuditToWarden, BrokerToWarden, Event, FrontToWarden, KeysToWarden, Link, LinkError, Outcome,
+    Phase, Record, Reporter, SandboxFacts, SessionEnd, SessionFacts, WardenToAudit, WardenToBroker,
+    WardenToConnection, WardenToFront, WardenToKeys,
+};
+
+/// How long everything may take to end when the server is stopped.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often what cannot be waited for is looked at: control groups that are not empty yet.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Why the server stops.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the members are what the messages name")]
+pub enum WardenError {
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("cannot make the root of sessions")]
+    Sandbox(#[from] SandboxError),
+    #[error("cannot {action}")]
+    Step { action: &'static str, source: Errno },
+    #[error("cannot make a link")]
+    Link(#[from] LinkError),
+}
+
+/// What the warden begins with.
+#[derive(Debug)]
+pub struct Handover {
+    /// This program, to be executed as the others.
+    pub program: OwnedFd,
+    /// The configuration of each, as sealed files.
+    pub front: OwnedFd,
+    /// See above.
+    pub keys: OwnedFd,
+    /// See above.
+    pub broker: OwnedFd,
+    /// See above.
+    pub audit: OwnedFd,
+    /// Listening sockets.
+    pub listeners: Vec<OwnedFd>,
+    /// Hex SHA-256 of the options.
+    pub options_digest: String,
+    /// Hex SHA-256 of the policy files.
+    pub policy_digest: String,
+    /// How many sessions may run at the same time.
+    pub slots: u32,
+    /// Patience and numbers.
+    pub ssh: Ssh,
+}
+
+struct Warden {
+    host: Host,
+    handover: Handover,
+    signals: SignalFd,
+    front: Server<WardenToFront, FrontToWarden>,
+    keys: Server<WardenToKeys, KeysToWarden>,
+    broker: Server<WardenToBroker, BrokerToWarden>,
+    audit: Server<WardenToAudit, AuditToWarden>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    closing: Vec<Closing>,
+    slots: Slots,
+    host_key: Option<Vec<u8>>,
+    /// Until when everything has to have ended, once a signal asked for it.
+    stopping: Option<Instant>,
+}
+
+/// Runs the server until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// Only such as make going on pointless; everything else concerns one connection or one process.
+pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
+    let step = |action| move |source| WardenError::Step { action, source };
+    process::adopt_orphans().map_err(step("adopt orphans"))?;
+    let stop = [
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+    ];
+    let signals = wait::signals(&stop).map_err(step("receive signals"))?;
+    let duplicate = |fd: &OwnedFd| {
+        fd.try_clone().map_err(|_| WardenError::Step {
+            action: "hold a file",
+            source: Errno::EMFILE,
+        })
+    };
+    let mut warden = Warden {
+        front: Server::new("front", duplicate(&handover.front)?),
+        keys: Server::new("keys", duplicate(&handover.keys)?),
+        broker: Server::new("broker", duplicate(&handover.broker)?),
+        audit: Server::new("audit-writer", duplicate(&handover.audit)?),
+        slots: Slots::new(std::mem::take(&mut handover.slots)),
+        host,
+        handover,
+        signals,
+        connections: BTreeMap::new(),
+        closing: Vec::new(),
+        host_key: None,
+        stopping: None,
+    };
+    loop {
+        warden.start_what_is_due()?;
+        warden.clear();
+        if warden.finished() {
+            return warden.finish();
+        }
+        warden.wait_and_handle()?;
+        warden.enforce_deadlines();
+    }
+}
+
+impl Warden {
+    // Processes.
+
+    fn start_what_is_due(&mut self) -> Result<(), WardenError> {
+        let now = Instant::now();
+        let due = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        // Audit first: the others report to it from their first moment.
+        if due(self.audit.due()) {
+            self.audit.start(self.handover.program.as_fd(), &[])?;
+            self.reconnect_audit()?;
+        }
+        if due(self.keys.due()) {
+            let (reporter, end) = Link::<(), ()>::pair()?;
+            self.keys
+                .start(self.handover.program.as_fd(), &[reporter.as_fd()])?;
+            self.audit
+                .tell(&WardenToAudit::Reporter(Reporter::Keys), &[end.as_fd()]);
+            self.reconnect_keys()?;
+        }
+        if due(self.broker.due()) {
+            let (reporter, end) = Link::<(), ()>::pair()?;
+            self.broker
+                .start(self.handover.program.as_fd(), &[reporter.as_fd()])?;
+            self.audit
+                .tell(&WardenToAudit::Reporter(Reporter::Broker), &[end.as_fd()]);
+            self.reconnect_broker();
+        }
+        if due(self.front.due()) && self.stopping.is_none() {
+            let listeners: Vec<BorrowedFd<'_>> =
+                self.handover.listeners.iter().map(AsFd::as_fd).collect();
+            self.front
+                .start(self.handover.program.as_fd(), &listeners)?;
+            if let Some(blob) = &self.host_key {
+                self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives everyone who reports a new link to a new audit process. Sessions that waited for their first record are
+    /// refused: nobody knows whether it was written.
+    fn reconnect_audit(&mut self) -> Result<(), WardenError> {
+        for reporter in [Reporter::Keys, Reporter::Broker] {
+            let (near, far) = Link::<(), ()>::pair()?;
+            self.audit
+                .tell(&WardenToAudit::Reporter(reporter), &[far.as_fd()]);
+            match reporter {
+                Reporter::Keys => self.keys.tell(&WardenToKeys::Audit, &[near.as_fd()]),
+                Reporter::Broker => self.broker.tell(&WardenToBroker::Audit, &[near.as_fd()]),
+            }
+        }
+        for (cid, connection) in &self.connections {
+            let (near, far) = Link::<(), ()>::pair()?;
+            let message = WardenToAudit::Connection {
+                cid: *cid,
+                peer: connection.peer,
+                session: connection.facts(*cid),
+            };
+            self.audit.tell(&message, &[far.as_fd()]);
+            tell(connection, &WardenToConnection::Audit, &[near.as_fd()]);
+        }
+        let waiting: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| unrecorded(c))
+            .map(|(cid, _)| *cid)
+            .collect();
+        for cid in waiting {
+            self.refuse(
+                cid,
+                "the audit process was restarted; please try again",
+                SessionEnd::Audit,
+            );
+        }
+        for closing in &mut self.closing {
+            // Its last record is written by the new process, when it finds the session open.
+            closing.recorded = true;
+        }
+        Ok(())
+    }
+
+    fn reconnect_keys(&mut self) -> Result<(), WardenError> {
+        for (cid, connection) in &self.connections {
+            let phase = match connection.state {
+                State::Session(_) => Phase::Established,
+                // Their session identifier is forgotten, so they cannot log in any more.
+                State::Fresh { .. } | State::Refused { .. } => continue,
+            };
+            let (near, far) = Link::<(), ()>::pair()?;
+            let message = WardenToKeys::Connection {
+                cid: *cid,
+                peer: connection.peer,
+                phase,
+            };
+            self.keys.tell(&message, &[far.as_fd()]);
+            tell(connection, &WardenToConnection::Keys, &[near.as_fd()]);
+        }
+        Ok(())
+    }
+
+    fn reconnect_broker(&mut self) {
+        for (cid, connection) in &self.connections {
+            if let State::Session(session) = &connection.state {
+                self.broker.tell(
+                    &open_in_broker(*cid, session),
+                    &[session.launched.socket.as_fd()],
+                );
+            }
+        }
+        for closing in &mut self.closing {
+            closing.broker_done = true;
+        }
+    }
+
+    // Events.
+
+    fn wait_and_handle(&mut self) -> Result<(), WardenError> {
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
+        fds.extend(self.front.link().map(AsFd::as_fd));
+        fds.extend(self.keys.link().map(AsFd::as_fd));
+        fds.extend(self.broker.link().map(AsFd::as_fd));
+        fds.extend(self.audit.link().map(AsFd::as_fd));
+        for connection in self.connections.values() {
+            fds.push(connection.link.as_fd());
+            if let State::Session(Session {
+                progress:
+                    Progress::Making {
+                        complete: false, ..
+                    },
+                launched,
+                ..
+            }) = &connection.state
+            {
+                fds.push(launched.as_fd());
+            }
+        }
+        let until = self.next_deadline();
+        wait::readable(&fds, until).map_err(|source| WardenError::Step {
+            action: "wait",
+            source,
+        })?;
+        drop(fds);
+        // All links are non-blocking and there are few: looking at each is simpler than keeping track of which is which.
+        self.read_signals()?;
+        for (message, fds) in self.keys.hear() {
+            self.on_keys(message, fds.len());
+        }
+        for (message, fds) in self.front.hear() {
+            self.on_front(message, fds)?;
+        }
+        for (message, _) in self.broker.hear() {
+            let BrokerToWarden::Closed(sid) = message;
+            for closing in self.closing.iter_mut().filter(|closing| closing.sid == sid) {
+                closing.broker_done = true;
+            }
+        }
+        for (message, _) in self.audit.hear() {
+            self.on_audit(message);
+        }
+        self.listen_to_connections();
+        self.listen_to_children();
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let servers = [
+            self.front.due(),
+            self.keys.due(),
+            self.broker.due(),
+            self.audit.due(),
+        ];
+        let connections = self.connections.values().map(Connection::deadline);
+        let tick = (!self.closing.is_empty()).then(|| Instant::now() + TICK);
+        servers
+            .into_iter()
+            .chain(connections)
+            .chain([tick, self.stopping])
+            .flatten()
+            .min()
+    }
+
+    fn read_signals(&mut self) -> Result<(), WardenError> {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
+            match Signal::try_from(number) {
+                Ok(Signal::SIGCHLD) => {}
+                Ok(Signal::SIGHUP) => {
+                    tracing::info!("options are read at start only: restart to change them")
+                }
+                Ok(signal) => self.stop(signal),
+                Err(_) => {}
+            }
+        }
+        while let Some(status) = wait::reap().map_err(|source| WardenError::Step {
+            action: "reap",
+            source,
+        })? {
+            self.on_end(status)?;
+        }
+        Ok(())
+    }
+
+    fn on_end(&mut self, status: WaitStatus) -> Result<(), WardenError> {
+        let Some(pid) = status.pid() else {
+            return Ok(());
+        };
+        let how = match status {
+            WaitStatus::Exited(_, code) => format!("ended with status {code}"),
+            WaitStatus::Signaled(_, signal, _) => format!("was ended by {signal}"),
+            _ => return Ok(()),
+        };
+        if self.stopping.is_none() {
+            if self.front.is(pid) {
+                self.front.ended(&how)?;
+            } else if self.keys.is(pid) {
+                self.keys.ended(&how)?;
+            } else if self.broker.is(pid) {
+                self.broker.ended(&how)?;
+            } else if self.audit.is(pid) {
+                self.audit.ended(&how)?;
+            }
+        }
+        for closing in self
+            .closing
+            .iter_mut()
+            .filter(|closing| closing.launched.child.pid == pid)
+        {
+            closing.process_gone = true;
+        }
+        let session =
+            self.connections
+                .iter()
+                .find_map(|(cid, connection)| match &connection.state {
+                    State::Session(session) if session.launched.child.pid == pid => Some(*cid),
+                    _ => None,
+                });
+        if let Some(cid) = session {
+            // What it said before its end matters more than the end.
+            self.listen_to_children();
+            tracing::warn!("session-init of connection {cid} {how}");
+            self.end(cid, SessionEnd::Init, Gone::Yes);
+        }
+        Ok(())
+    }
+
+    fn on_front(&mut self, message: FrontToWarden, fds: Vec<OwnedFd>) -> Result<(), WardenError> {
+        match message {
+            FrontToWarden::Accepted { cid, peer } => {
+                let [pidfd, link, keys, audit] = match Link::<(), ()>::exactly(fds) {
+                    Ok(fds) => fds,
+                    Err(error) => {
+                        tracing::error!("the front's message is wrong: {error}");
+                        return Ok(());
+                    }
+                };
+                let link = Link::from_fd(link)?;
+                link.set_nonblocking()?;
+                let until =
+                    Instant::now() + Duration::from_secs(self.handover.ssh.limits.login_grace_s);
+                self.keys.tell(
+                    &WardenToKeys::Connection {
+                        cid,
+                        peer,
+                        phase: Phase::Fresh,
+                    },
+                    &[keys.as_fd()],
+                );
+                self.audit.tell(
+                    &WardenToAudit::Connection {
+                        cid,
+                        peer,
+                        session: None,
+                    },
+                    &[audit.as_fd()],
+                );
+                self.connections.insert(
+                    cid,
+                    Connection {
+                        peer,
+                        pidfd,
+                        link,
+                        state: State::Fresh { until },
+                    },
+                );
+            }
+            FrontToWarden::Refused {
+                peer,
+                count,
+                reason,
+            } => {
+                tracing::warn!(
+                    "refused {count} connections, the last from {peer}: {}",
+                    escape(reason.as_bytes(), 200)
+                );
+                let event = Event::ConnRefuse {
+                    reason,
+                    count,
+                    ip: peer.ip.to_string(),
+                };
+                self.audit.tell(
+                    &WardenToAudit::Record(Record::new(event).outcome(Outcome::Bad)),
+                    &[],
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn on_keys(&mut self, message: KeysToWarden, descriptors: usize) {
+        if descriptors != 0 {
+            tracing::error!("keys sent descriptors; the message is ignored");
+            return;
+        }
+        match message {
+            KeysToWarden::HostKey { blob, fingerprint } => {
+                self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
+                if self.host_key.replace(blob).is_none() {
+                    tracing::info!("the host key is {fingerprint} (ed25519)");
+                    self.record_start(fingerprint);
+                }
+            }
+            KeysToWarden::Granted { cid, grant } => self.open(cid, grant),
+        }
+    }
+
+    fn record_start(&mut self, host_key: String) {
+        let event = Event::ServerStart {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            options_digest: self.handover.options_digest.clone(),
+            host_key,
+            isolation: self.host.in_force(),
+            recovered: Vec::new(),
+        };
+        self.audit
+            .tell(&WardenToAudit::Record(Record::new(event)), &[]);
+    }
+
+    fn on_audit(&mut self, message: AuditToWarden) {
+        match message {
+            AuditToWarden::Opened(sid) => {
+                let found =
+                    self.connections
+                        .iter_mut()
+                        .find_map(|(cid, connection)| match &mut connection.state {
+                            State::Session(session) if session.sid == sid => Some((*cid, session)),
+                            _ => None,
+                        });
+                if let Some((cid, session)) = found {
+                    if let Progress::Making { recorded, .. } = &mut session.progress {
+                        *recorded = true;
+                    }
+                    self.deliver(cid);
+                }
+            }
+            AuditToWarden::Closed(sid) => {
+                for closing in self.closing.iter_mut().filter(|closing| closing.sid == sid) {
+                    closing.recorded = true;
+                }
+            }
+            AuditToWarden::Failed { sid, reason } => {
+                let found = self
+                    .connections
+                    .iter()
+                    .find_map(|(cid, connection)| match &connection.state {
+                        State::Session(session) if session.sid == sid => Some(*cid),
+                        _ => None,
+                    });
+                tracing::error!(
+                    "session {sid} cannot be recorded: {}",
+                    escape(reason.as_bytes(), 200)
+                );
+                for closing in self.closing.iter_mut().filter(|closing| closing.sid == sid) {
+                    closing.recorded = true;
+                }
+                if let Some(cid) = found {
+                    self.refuse(
+                        cid,
+                        "the session cannot be recorded; see the server's log",
+                        SessionEnd::Audit,
+                    );
+                }
+            }
+        }
+    }
+
+    fn listen_to_connections(&mut self) {
+        let mut ended = Vec::new();
+        for (cid, connection) in &self.connections {
+            match connection.link.recv() {
+                Ok(message) => match message {},
+                Err(error) if error.would_block() => {}
+                Err(LinkError::Closed) => ended.push(*cid),
+                Err(error) => {
+                    tracing::error!("connection {cid} is ended: {error}");
+                    ended.push(*cid);
+                }
+            }
+        }
+        for cid in ended {
+            self.end(cid, SessionEnd::Client, Gone::No);
+        }
+    }
+
+    fn listen_to_children(&mut self) {
+        let mut ready = Vec::new();
+        let mut failed = Vec::new();
+        for (cid, connection) in &mut self.connections {
+            let State::Session(Session {
+                progress,
+                launched,
+                sid,
+                ..
+            }) = &mut connection.state
+            else {
+                continue;
+            };
+            let Progress::Making {
+                terminals,
+                complete,
+                ..
+            } = progress
+            else {
+                continue;
+            };
+            while !*complete {
+                match launched.report() {
+                    None => break,
+                    Some(Report::Terminals(fd)) => *terminals = Some(fd),
+                    Some(Report::Complete) if terminals.is_some() => {
+                        *complete = true;
+                        ready.push(*cid);
+                    }
+                    Some(Report::Complete) => {
+                        failed.push((*cid, *sid, "its child ended without a word".to_owned()));
+                        break;
+                    }
+                    Some(Report::Failed(why)) => {
+                        failed.push((*cid, *sid, why));
+                        break;
+                    }
+                }
+            }
+        }
+        for (cid, sid, why) in failed {
+            tracing::error!(
+                "session {sid} has no sandbox: {}",
+                escape(why.as_bytes(), 400)
+            );
+            self.refuse(
+                cid,
+                "the sandbox could not be made; see the server's log",
+                SessionEnd::Init,
+            );
+        }
+        for cid in ready {
+            self.deliver(cid);
+        }
+    }
+
+    // Sessions.
+
+    fn open(&mut self, cid: ConnectionId, grant: Grant) {
+        let Some(connection) = self.connections.get_mut(&cid) else {
+            return;
+        };
+        let State::Fresh { .. } = connection.state else {
+            tracing::error!("keys granted a second login to connection {cid}; it is ended");
+            connection.kill();
+            return;
+        };
+        let sid = SessionId::new();
+        let Some(slot) = self.slots.take(sid) else {
+            return self.refuse(
+                cid,
+                "too many sessions; please try again later",
+                SessionEnd::Limit,
+            );
+        };
+        let launched = match self.host.launch(slot, &grant) {
+            Ok(launched) => launched,
+            Err(error) => {
+                self.slots.free(slot);
+                tracing::error!("no sandbox for connection {cid}: {}", error.line());
+                let reason = match error {
+                    SandboxError::IdMap { .. } => error.to_string(),
+                    _ => "the sandbox could not be made; see the server's log".to_owned(),
+                };
+                return self.refuse(cid, &reason, SessionEnd::Init);
+            }
+        };
+        tracing::info!(
+            "session {sid}: {} from {} as {}",
+            escape(grant.user.as_bytes(), 64),
+            connection.peer,
+            grant.role
+        );
+        let facts = SessionFacts {
+            sid,
+            cid,
+            peer: connection.peer,
+            grant: grant.clone(),
+        };
+        let event = Event::SessionOpen {
+            sandbox: sandbox_facts(&self.host, launched.uid, &grant),
+            policy_digest: self.handover.policy_digest.clone(),
+        };
+        let progress = Progress::Making {
+            terminals: None,
+            complete: false,
+            recorded: false,
+        };
+        let session = Session {
+            sid,
+            grant,
+            slot,
+            launched,
+            opened: Instant::now(),
+            progress,
+            end: None,
+        };
+        self.front.tell(&WardenToFront::Authenticated(cid), &[]);
+        self.audit
+            .tell(&WardenToAudit::OpenSession { facts, event }, &[]);
+        self.broker.tell(
+            &open_in_broker(cid, &session),
+            &[session.launched.socket.as_fd()],
+        );
+        connection.state = State::Session(session);
+    }
+
+    /// Gives the connection its session, once that is made and on record.
+    fn deliver(&mut self, cid: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&cid) else {
+            return;
+        };
+        let State::Session(session) = &mut connection.state else {
+            return;
+        };
+        let Progress::Making {
+            terminals: Some(terminals),
+            complete: true,
+            recorded: true,
+        } = &session.progress
+        else {
+            return;
+        };
+        let message = WardenToConnection::SessionReady {
+            sid: session.sid,
+            grant: session.grant.clone(),
+        };
+        let sent = connection.link.send_with(
+            &message,
+            &[session.launched.control.as_fd(), terminals.as_fd()],
+        );
+        session.progress = Progress::Ready;
+        if let Err(error) = sent {
+            tracing::warn!("connection {cid} did not take its session: {error}");
+            connection.kill();
+        }
+    }
+
+    /// Tells a connection that it gets no session, and why; it ends by itself, or at the deadline.
+    fn refuse(&mut self, cid: ConnectionId, reason: &str, end: SessionEnd) {
+        let Some(connection) = self.connections.get_mut(&cid) else {
+            return;
+        };
+        tell(
+            connection,
+            &WardenToConnection::SessionRefused(reason.to_owned()),
+            &[],
+        );
+        let until = Instant::now() + super::connections::SETUP;
+        let before = std::mem::replace(&mut connection.state, State::Refused { until });
+        if let State::Session(session) = before {
+            self.close(session, end, Gone::No);
+        }
+    }
+
+    /// A connection is over, or has to be: its session with it.
+    fn end(&mut self, cid: ConnectionId, end: SessionEnd, gone: Gone) {
+        let Some(connection) = self.connections.remove(&cid) else {
+            return;
+        };
+        connection.kill();
+        if let State::Session(session) = connection.state {
+            self.close(session, end, gone);
+        }
+    }
+
+    /// Ends all processes of a session. What is left is cleared when the kernel and the others are done with it.
+    fn close(&mut self, session: Session, end: SessionEnd, gone: Gone) {
+        let Session {
+            sid,
+            slot,
+            launched,
+            opened,
+            end: known,
+            ..
+        } = session;
+        // The kernel ends the whole PID namespace with its first process, and no process can escape it.
+        launched.child.kill().ok();
+        self.broker.tell(&WardenToBroker::CloseSession(sid), &[]);
+        let broker_done = self.broker.link().is_none();
+        let end = known.unwrap_or(end);
+        let recorded = false;
+        self.closing.push(Closing {
+            sid,
+            slot,
+            launched,
+            opened,
+            end,
+            process_gone: gone == Gone::Yes,
+            broker_done,
+            recorded,
+        });
+    }
+
+    /// Lets go of sessions of which nothing is left: only then is their slot free for another.
+    fn clear(&mut self) {
+        let mut left = Vec::new();
+        for closing in std::mem::take(&mut self.closing) {
+            if closing.process_gone && closing.broker_done && self.host.clear(&closing.launched) {
+                let duration_ms =
+                    u64::try_from(closing.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let event = Event::SessionClose {
+                    reason: closing.end,
+                    duration_ms,
+                };
+                self.audit.tell(
+                    &WardenToAudit::CloseSession {
+                        sid: closing.sid,
+                        event,
+                    },
+                    &[],
+                );
+                self.slots.free(closing.slot);
+                tracing::info!("session {} ended after {} ms", closing.sid, duration_ms);
+            } else {
+                left.push(closing);
+            }
+        }
+        self.closing = left;
+    }
+
+    fn enforce_deadlines(&mut self) {
+        let now = Instant::now();
+        let late: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.deadline().is_some_and(|until| until <= now))
+            .map(|(cid, _)| *cid)
+            .collect();
+        for cid in late {
+            let Some(connection) = self.connections.get(&cid) else {
+                continue;
+            };
+            match connection.state {
+                State::Fresh { .. } => {
+                    tracing::info!("connection from {} did not log in in time", connection.peer);
+                    self.end(cid, SessionEnd::Limit, Gone::No);
+                }
+                State::Refused { .. } => self.end(cid, SessionEnd::Limit, Gone::No),
+                State::Session(_) => {
+                    tracing::error!("the session of connection {cid} was not ready in time");
+                    self.refuse(
+                        cid,
+                        "the session was not ready in time; please try again",
+                        SessionEnd::Limit,
+                    );
+                }
+            }
+        }
+    }
+
+    // The end.
+
+    fn stop(&mut self, signal: Signal) {
+        if self.stopping.is_some() {
+            return;
+        }
+        tracing::info!("{signal}: the server stops");
+        self.stopping = Some(Instant::now() + FAREWELL);
+        if let Some(child) = self.front.dismiss() {
+            child.kill().ok();
+        }
+        let all: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for cid in all {
+            self.end(cid, SessionEnd::ServerStop, Gone::No);
+        }
+    }
+
+    fn finished(&self) -> bool {
+        self.stopping
+            .is_some_and(|until| self.closing.is_empty() || Instant::now() >= until)
+    }
+
+    /// The last records are on the disk when audit has ended by itself.
+    fn finish(&mut self) -> Result<(), WardenError> {
+        let event = Event::ServerStop {
+            reason: "signal".to_owned(),
+        };
+        self.audit
+            .tell(&WardenToAudit::Record(Record::new(event)), &[]);
+        for child in [self.keys.dismiss(), self.broker.dismiss()]
+            .into_iter()
+            .flatten()
+        {
+            child.kill().ok();
+        }
+        if let Some(audit) = self.audit.dismiss() {
+            let until = self.stopping.unwrap_or_else(Instant::now) + FAREWELL;
+            wait::readable(&[audit.pidfd.as_fd()], Some(until)).map_err(|source| {
+                WardenError::Step {
+                    action: "wait for audit",
+                    source,
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a session's PID 1 has been reaped already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    Yes,
+    No,
+}
+
+fn unrecorded(connection: &Connection) -> bool {
+    matches!(
+        &connection.state,
+        State::Session(Session {
+            progress: Progress::Making {
+                recorded: false,
+                ..
+            },
+            ..
+        })
+    )
+}
+
+/// A connection that does not listen is ended; its link says so later.
+fn tell(connection: &Connection, message: &WardenToConnection, fds: &[BorrowedFd<'_>]) {
+    if connection.link.send_with(message, fds).is_err() {
+        connection.kill();
+    }
+}
+
+fn open_in_broker(cid: ConnectionId, session: &Session) -> WardenToBroker {
+    WardenToBroker::OpenSession {
+        sid: session.sid,
+        cid,
+        uid: session.launched.uid,
+        user: session.grant.user.clone(),
+        role: session.grant.role.clone(),
+    }
+}
+
+fn sandbox_facts(host: &Host, uid: u32, grant: &Grant) -> SandboxFacts {
+    let mut namespaces: Vec<String> = ["mnt", "pid", "user", "ipc", "uts", "cgroup"]
+        .map(str::to_owned)
+        .into();
+    let network = match grant.network {
+        Network::Shared => "shared",
+        Network::None => {
+            namespaces.push("net".to_owned());
+            "none"
+        }
+    };
+    let config = match grant.config {
+        ConfigAccess::ReadWrite => "read-write",
+        ConfigAccess::ReadOnly => "read-only",
+        ConfigAccess::Absent => "absent",
+    };
+    SandboxFacts {
+        uid,
+        namespaces,
+        config: config.to_owned(),
+        network: network.to_owned(),
+        cgroup: host.cgroup_description(),
+        not_in_force: host.not_in_force(),
+    }
+}

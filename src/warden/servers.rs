@@ -1,0 +1,205 @@
+//! The long-lived processes under the warden: front, keys, broker, audit.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::sys::namespace::Namespaces;
+use crate::sys::process::{self, Child, Forked};
+use crate::sys::{Errno, descriptor};
+use crate::wire::{Link, LinkError};
+
+/// A process that ends sooner than this after its start did not really start.
+const SETTLED: Duration = Duration::from_secs(2);
+/// How often in a row that may happen before the server gives up.
+const ATTEMPTS: u32 = 4;
+/// The pause before such a process is started again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Why a process could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("cannot start {name}")]
+    Start { name: &'static str, source: Errno },
+    #[error("cannot make the links of {name}")]
+    Link {
+        name: &'static str,
+        source: LinkError,
+    },
+    #[error("{name} ended {ATTEMPTS} times as soon as it was started; its own message says why")]
+    Hopeless { name: &'static str },
+}
+
+/// One of them: its program's role, its life and the link to it.
+#[derive(Debug)]
+pub(super) struct Server<Out, In> {
+    name: &'static str,
+    config: OwnedFd,
+    life: Life<Out, In>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum Life<Out, In> {
+    Running {
+        child: Child,
+        link: Link<Out, In>,
+        since: Instant,
+    },
+    Waiting {
+        until: Instant,
+    },
+}
+
+impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
+    /// Not started yet: due at once.
+    pub(super) fn new(name: &'static str, config: OwnedFd) -> Self {
+        Self {
+            name,
+            config,
+            life: Life::Waiting {
+                until: Instant::now(),
+            },
+            failures: 0,
+        }
+    }
+
+    /// Starts it with its configuration as descriptor 3, its link to the warden as 4, and `more` above.
+    pub(super) fn start(
+        &mut self,
+        program: BorrowedFd<'_>,
+        more: &[BorrowedFd<'_>],
+    ) -> Result<(), ServerError> {
+        let name = self.name;
+        let link_failed = |source| ServerError::Link { name, source };
+        let (near, far) = Link::<Out, In>::pair().map_err(link_failed)?;
+        near.set_nonblocking().map_err(link_failed)?;
+        let mut fds = vec![self.config.as_fd(), far.as_fd()];
+        fds.extend(more);
+        let failed = |source| ServerError::Start { name, source };
+        match process::fork_into(Namespaces::empty(), None).map_err(failed)? {
+            Forked::Parent(child) => {
+                self.life = Life::Running {
+                    child,
+                    link: near,
+                    since: Instant::now(),
+                };
+                Ok(())
+            }
+            Forked::Child => {
+                let errno = become_server(program, name, &fds);
+                tracing::error!("cannot execute {name}: {errno}");
+                process::exit_now(70)
+            }
+        }
+    }
+
+    /// When it is to be started, if it does not run.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.life {
+            Life::Running { .. } => None,
+            Life::Waiting { until } => Some(until),
+        }
+    }
+
+    pub(super) fn link(&self) -> Option<&Link<Out, In>> {
+        match &self.life {
+            Life::Running { link, .. } => Some(link),
+            Life::Waiting { .. } => None,
+        }
+    }
+
+    /// Whether `pid` is this one.
+    pub(super) fn is(&self, pid: nix::unistd::Pid) -> bool {
+        matches!(&self.life, Life::Running { child, .. } if child.pid == pid)
+    }
+
+    /// Takes note of its end.
+    ///
+    /// # Errors
+    /// `Hopeless` when it will not be tried again.
+    pub(super) fn ended(&mut self, how: &str) -> Result<(), ServerError> {
+        let settled =
+            matches!(&self.life, Life::Running { since, .. } if since.elapsed() >= SETTLED);
+        self.failures = if settled { 0 } else { self.failures + 1 };
+        if self.failures >= ATTEMPTS {
+            return Err(ServerError::Hopeless { name: self.name });
+        }
+        tracing::warn!("{} {how}; it is started again", self.name);
+        let pause = if settled { Duration::ZERO } else { PAUSE };
+        self.life = Life::Waiting {
+            until: Instant::now() + pause,
+        };
+        Ok(())
+    }
+
+    /// Sends it a message. One that does not read is ended, and will be started again; one that is down misses it.
+    pub(super) fn tell(&self, message: &Out, fds: &[BorrowedFd<'_>]) {
+        let Life::Running { child, link, .. } = &self.life else {
+            return;
+        };
+        if let Err(error) = link.send_with(message, fds) {
+            tracing::warn!("{} does not listen ({error}); it is ended", self.name);
+            child.kill().ok();
+        }
+    }
+
+    /// All messages that are there. A process that says something else than its link allows is ended.
+    pub(super) fn hear(&self) -> Vec<(In, Vec<OwnedFd>)> {
+        let mut heard = Vec::new();
+        let Life::Running { child, link, .. } = &self.life else {
+            return heard;
+        };
+        loop {
+            match link.recv_with() {
+                Ok(message) => heard.push(message),
+                Err(error) if error.would_block() => return heard,
+                // Its end is learnt from the kernel.
+                Err(LinkError::Closed) => {
+                    child.kill().ok();
+                    return heard;
+                }
+                Err(error) => {
+                    tracing::error!("{} is ended: {error}", self.name);
+                    child.kill().ok();
+                    return heard;
+                }
+            }
+        }
+    }
+
+    /// Lets go of the link: the process finishes and ends by itself.
+    pub(super) fn dismiss(&mut self) -> Option<Child> {
+        match std::mem::replace(
+            &mut self.life,
+            Life::Waiting {
+                until: Instant::now(),
+            },
+        ) {
+            Life::Running { child, .. } => Some(child),
+            Life::Waiting { .. } => None,
+        }
+    }
+}
+
+fn become_server(program: BorrowedFd<'_>, name: &'static str, fds: &[BorrowedFd<'_>]) -> Errno {
+    let attempt = || -> Result<Infallible, Errno> {
+        process::reset_signals()?;
+        process::die_with_parent()?;
+        let program = descriptor::raised(program)?;
+        let arguments = [
+            c"hassio-sshd".to_owned(),
+            CString::new(name).map_err(|_| Errno::EINVAL)?,
+        ];
+        descriptor::arrange(fds)?;
+        process::execute::<_, &std::ffi::CStr>(program.as_fd(), &arguments, &[])
+    };
+    match attempt() {
+        Ok(never) => match never {},
+        Err(errno) => errno,
+    }
+}

@@ -1,0 +1,79 @@
+use std::fmt;
+
+/// Where a session finds the broker; `HASSIO_SOCKET` names another place.
+pub const HASSIO_SOCKET: &str = "/run/hassio.sock";
+
+/// The server's own route that says who one is; it never goes to the Supervisor.
+pub const SESSION_PATH: &str = "/sshd/session";
+
+/// Why an answer comes from this server and not from the Supervisor: the `error_key` of its JSON envelope. What the
+/// reader can do about it is in `extra_fields.hint`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiFault {
+    /// No rule lets this role make this call.
+    Refused,
+    /// The request is not one: a body that is no JSON object, too long, or where none belongs.
+    Unfit,
+    /// The server runs without a token.
+    NoSupervisor,
+    /// The Supervisor does not answer, or not in time.
+    Unreachable,
+    /// The Supervisor does not take the server's own token, or not for this call.
+    TokenRefused,
+    /// The Supervisor's answer is none.
+    BadAnswer,
+    /// The call could not be put on record, so it was not made.
+    Unrecorded,
+}
+
+impl ApiFault {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Unfit,
+        Self::NoSupervisor,
+        Self::Unreachable,
+        Self::TokenRefused,
+        Self::BadAnswer,
+        Self::Unrecorded,
+    ];
+
+    /// As in the envelope.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "sshd_refused",
+            Self::Unfit => "sshd_unfit",
+            Self::NoSupervisor => "sshd_no_supervisor",
+            Self::Unreachable => "sshd_unreachable",
+            Self::TokenRefused => "sshd_token_refused",
+            Self::BadAnswer => "sshd_bad_answer",
+            Self::Unrecorded => "sshd_unrecorded",
+        }
+    }
+
+    /// The fault with that key; `None` for the Supervisor's own keys.
+    #[must_use]
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.as_str() == key)
+    }
+}
+
+impl fmt::Display for ApiFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_found_by_its_key() {
+        for fault in ApiFault::ALL {
+            assert_eq!(ApiFault::from_key(fault.as_str()), Some(fault));
+        }
+        assert_eq!(ApiFault::from_key("addon_not_running_error"), None);
+    }
+}

@@ -1,0 +1,300 @@
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ChannelNumber, ConnectionId, Exit, SessionId, Usage, WindowSize};
+
+/// Something that happened, as its witness reports it to audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Whose connection, where the link does not say (links of connections do).
+    pub cid: Option<ConnectionId>,
+    /// Which session, where the link does not say.
+    pub sid: Option<SessionId>,
+    /// Which channel, if one.
+    pub channel: Option<ChannelNumber>,
+    /// Whether it was allowed or went well; none where the question makes no sense.
+    pub ok: Option<bool>,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Record {
+    /// Of an event that the link itself places.
+    #[must_use]
+    pub fn new(event: Event) -> Self {
+        Self {
+            cid: None,
+            sid: None,
+            channel: None,
+            ok: None,
+            event,
+        }
+    }
+
+    /// The same, in a channel.
+    #[must_use]
+    pub fn in_channel(self, channel: ChannelNumber) -> Self {
+        Self {
+            channel: Some(channel),
+            ..self
+        }
+    }
+
+    /// The same, with its outcome.
+    #[must_use]
+    pub fn outcome(self, ok: Outcome) -> Self {
+        Self {
+            ok: Some(ok == Outcome::Good),
+            ..self
+        }
+    }
+
+    /// The same, of a connection.
+    #[must_use]
+    pub fn of_connection(self, cid: ConnectionId) -> Self {
+        Self {
+            cid: Some(cid),
+            ..self
+        }
+    }
+
+    /// The same, of a session.
+    #[must_use]
+    pub fn of_session(self, sid: SessionId) -> Self {
+        Self {
+            sid: Some(sid),
+            ..self
+        }
+    }
+}
+
+/// How a recorded thing went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Allowed, or done.
+    Good,
+    /// Refused, or failed.
+    Bad,
+}
+
+/// Text from a peer in a record: escaped and cut by its reporter, and again by audit.
+pub type Field = String;
+
+/// The record types and what each adds in `d`. In JSON the variant's name is gone and its members are `d`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the members are documented in docs/audit.md, the format's one home"
+)]
+pub enum Event {
+    ServerStart {
+        version: String,
+        options_digest: String,
+        host_key: String,
+        isolation: Vec<String>,
+        recovered: Vec<String>,
+    },
+    ServerStop {
+        reason: String,
+    },
+    ConnOpen {
+        client: Field,
+        kex: String,
+        cipher: String,
+        host_key_algorithm: String,
+    },
+    ConnRefuse {
+        reason: String,
+        count: u64,
+        ip: String,
+    },
+    ConnClose {
+        reason: Field,
+        duration_ms: u64,
+        attempts: u32,
+    },
+    AuthAttempt {
+        method: String,
+        user: Field,
+        fingerprint: Option<String>,
+        key_type: Option<Field>,
+        reason: String,
+        n: u32,
+    },
+    AuthLockout {
+        reason: String,
+        n: u32,
+    },
+    SessionOpen {
+        sandbox: SandboxFacts,
+        policy_digest: String,
+    },
+    SessionClose {
+        reason: SessionEnd,
+        duration_ms: u64,
+    },
+    ChannelOpen {
+        kind: String,
+    },
+    ChannelRefuse {
+        kind: Field,
+        reason: String,
+    },
+    ChannelClose {
+        bytes_in: u64,
+        bytes_out: u64,
+    },
+    Pty {
+        term: Field,
+        size: WindowSize,
+    },
+    Resize {
+        size: WindowSize,
+    },
+    Env {
+        name: Field,
+        value: Option<Field>,
+    },
+    Signal {
+        name: Field,
+    },
+    Shell {
+        pid: i32,
+    },
+    Exec {
+        command: Field,
+        bytes: u64,
+        sha256: String,
+        pid: i32,
+    },
+    Subsystem {
+        name: Field,
+        pid: Option<i32>,
+    },
+    ExecEnd(ExecEnd),
+    ApiRequest {
+        id: u64,
+        endpoint: Option<String>,
+        method: Field,
+        path: Field,
+        body_bytes: u64,
+        body_sha256: Option<String>,
+        decision: ApiDecision,
+        rule: String,
+    },
+    ApiResponse {
+        id: u64,
+        status: u16,
+        bytes: u64,
+        duration_ms: u64,
+        error: Option<String>,
+    },
+    PolicyDeny {
+        layer: String,
+        object: Field,
+        rule: String,
+    },
+    LimitHit {
+        resource: String,
+        limit: u64,
+    },
+    Recovery {
+        file: String,
+        torn_bytes: u64,
+        moved_to: Option<String>,
+    },
+}
+
+impl Event {
+    /// The record's `type`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ServerStart { .. } => "server.start",
+            Self::ServerStop { .. } => "server.stop",
+            Self::ConnOpen { .. } => "conn.open",
+            Self::ConnRefuse { .. } => "conn.refuse",
+            Self::ConnClose { .. } => "conn.close",
+            Self::AuthAttempt { .. } => "auth.attempt",
+            Self::AuthLockout { .. } => "auth.lockout",
+            Self::SessionOpen { .. } => "session.open",
+            Self::SessionClose { .. } => "session.close",
+            Self::ChannelOpen { .. } => "channel.open",
+            Self::ChannelRefuse { .. } => "channel.refuse",
+            Self::ChannelClose { .. } => "channel.close",
+            Self::Pty { .. } => "pty",
+            Self::Resize { .. } => "resize",
+            Self::Env { .. } => "env",
+            Self::Signal { .. } => "signal",
+            Self::Shell { .. } => "shell",
+            Self::Exec { .. } => "exec",
+            Self::Subsystem { .. } => "subsystem",
+            Self::ExecEnd(_) => "exec.end",
+            Self::ApiRequest { .. } => "api.request",
+            Self::ApiResponse { .. } => "api.response",
+            Self::PolicyDeny { .. } => "policy.deny",
+            Self::LimitHit { .. } => "limit.hit",
+            Self::Recovery { .. } => "recovery",
+        }
+    }
+}
+
+/// How a program ended and what went through it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in docs/audit.md")]
+pub struct ExecEnd {
+    pub exit: Option<Exit>,
+    pub duration_ms: u64,
+    pub usage: Usage,
+    pub stdin: StreamFacts,
+    pub stdout: StreamFacts,
+    pub stderr: StreamFacts,
+}
+
+/// One stream of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamFacts {
+    /// All that went through.
+    pub bytes: u64,
+    /// Hex SHA-256 of the first MiB of it.
+    pub sha256_first_mib: String,
+}
+
+/// What a session's sandbox is made of, and what is not in force here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in docs/audit.md")]
+pub struct SandboxFacts {
+    pub uid: u32,
+    pub namespaces: Vec<String>,
+    pub config: String,
+    pub network: String,
+    pub cgroup: String,
+    pub not_in_force: Vec<String>,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionEnd {
+    /// Its connection ended.
+    Client,
+    /// Its PID 1 ended.
+    Init,
+    /// A limit was reached.
+    Limit,
+    /// The server is stopping.
+    ServerStop,
+    /// Found open at the next start.
+    Crash,
+    /// Its audit record could not be kept.
+    Audit,
+}
+
+/// What the broker decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiDecision {
+    /// Sent on.
+    Allow,
+    /// Answered with a refusal.
+    Deny,
+}

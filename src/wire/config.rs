@@ -1,0 +1,104 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ConfigAccess, Network, Role};
+
+/// What `serve` hands to the warden when it turns into it, in a sealed memory file: already parsed, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WardenConfig {
+    /// Where Home Assistant's configuration lies outside.
+    pub config_dir: PathBuf,
+    /// Where host key and audit trail lie.
+    pub data_dir: PathBuf,
+    /// Folders that sessions see read-only beside `/config`: where each lies outside, and its name inside.
+    pub folders: Vec<(PathBuf, PathBuf)>,
+    /// Hex SHA-256 of the options as they were read.
+    pub options_digest: String,
+    /// Whether a `/config` that cannot be id-mapped is shown read-only instead of refusing sessions.
+    pub read_only_without_idmap: bool,
+    /// How much is logged: `error`, `warn`, `info`, `debug` or `trace`.
+    pub log_level: String,
+    /// What the server listens on; the sockets follow as descriptors.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// What the warden hands to the front, and each connection thereby has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontConfig {
+    /// As in [`WardenConfig::log_level`].
+    pub log_level: String,
+    /// What every channel's environment begins with, beside what policy sets: `TZ`.
+    pub environment: Vec<(String, String)>,
+    /// Whether passwords are a way in; with keys configured they are not.
+    pub password: bool,
+    /// The login shell, an absolute path inside.
+    pub shell: String,
+    /// Whether the `sftp` subsystem is served.
+    pub sftp: bool,
+    /// Shown before authentication; empty for none.
+    pub banner: String,
+}
+
+/// What keys needs, in a sealed memory file that nobody else reads.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysConfig {
+    /// As in [`WardenConfig::log_level`].
+    pub log_level: String,
+    /// Where the host key lies.
+    pub data_dir: PathBuf,
+    /// The one user name.
+    pub username: String,
+    /// Keys that may log in.
+    pub authorized_keys: Vec<AuthorizedKey>,
+    /// The password, if no key is configured.
+    pub password: Option<String>,
+    /// The role of password logins.
+    pub default_role: Role,
+    /// How that role sees `/config`.
+    pub default_config: ConfigAccess,
+    /// Which network it sees.
+    pub default_network: Network,
+}
+
+/// One good line of `authorized_keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizedKey {
+    /// The public key's blob, RFC 4253 §6.6.
+    pub blob: Vec<u8>,
+    /// Its algorithm name.
+    pub algorithm: String,
+    /// `SHA256:…`
+    pub fingerprint: String,
+    /// The rest of the line, escaped and cut.
+    pub comment: String,
+    /// What it may ask of the API.
+    pub role: Role,
+    /// How it sees `/config`.
+    pub config: ConfigAccess,
+    /// Which network it sees.
+    pub network: Network,
+}
+
+/// What the broker needs, in a sealed memory file that nobody else reads.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerConfig {
+    /// As in [`WardenConfig::log_level`].
+    pub log_level: String,
+    /// The Supervisor's address, such as `http://supervisor`.
+    pub supervisor: String,
+    /// Its token; none where the server runs outside Home Assistant.
+    pub token: Option<String>,
+}
+
+/// What audit needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditConfig {
+    /// As in [`WardenConfig::log_level`].
+    pub log_level: String,
+    /// Where its files lie: `<data-dir>/audit`.
+    pub directory: PathBuf,
+    /// The first eight hexadecimal digits of the kernel's boot id; `audit` itself adds which start it is.
+    pub boot: String,
+}

@@ -1,0 +1,58 @@
+//! Bounds on what a peer can make a process hold or wait for.
+
+use std::time::Duration;
+
+/// The longest message between two of our processes. An SSH request of 256 KiB never crosses as a whole: commands and
+/// environment are cut or refused before.
+pub const MESSAGE_BYTES: usize = 160 * 1024;
+
+/// The most descriptors that any message carries: a connection's three links and its pidfd.
+pub const MESSAGE_FDS: usize = 4;
+
+/// The longest command line of an `exec` request. Linux refuses a single argument of 128 KiB (execve(2),
+/// MAX_ARG_STRLEN).
+pub const COMMAND_BYTES: usize = 128 * 1024 - 1;
+
+/// The most environment variables that a channel may set, and the length of each name and value.
+pub const ENV_COUNT: usize = 64;
+/// See [`ENV_COUNT`].
+pub const ENV_BYTES: usize = 1024;
+
+/// The longest user name looked at; longer ones fail like any other wrong name.
+pub const USER_BYTES: usize = 256;
+
+/// The longest password looked at.
+pub const PASSWORD_BYTES: usize = 1024;
+
+/// The longest key blob, signed request or signature: an RSA key of 16384 bits and its certificate fit.
+pub const AUTH_BLOB_BYTES: usize = 16 * 1024;
+
+/// Open channels on one connection; sshd_config(5) MaxSessions is 10.
+pub const CHANNELS: usize = 16;
+
+/// How long an answer of another of our processes is waited for.
+pub const REPLY: Duration = Duration::from_secs(10);
+
+/// The largest record, with its newline.
+pub const RECORD_BYTES: usize = 16 * 1024;
+
+/// How much of a command a record keeps.
+pub const RECORDED_COMMAND_BYTES: usize = 4 * 1024;
+
+/// Connections of one session to the broker.
+pub const API_CONNECTIONS: usize = 32;
+
+/// The head of a request to the broker, and each read of its body.
+pub const API_HEAD_BYTES: usize = 64 * 1024;
+
+/// How long a head may take, and how long a connection may idle between requests.
+pub const API_HEAD: Duration = Duration::from_secs(30);
+
+/// The longest JSON body of a request.
+pub const API_BODY_BYTES: usize = 1024 * 1024;
+
+/// The longest answer of the Supervisor that is read as a whole; it takes no more in a request.
+pub const API_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The longest text of the Supervisor that is shown as an error.
+pub const API_ERROR_BYTES: usize = 1024;

@@ -1,0 +1,199 @@
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::codec::{CodecError, decode, encode};
+use super::limits::{MESSAGE_BYTES, MESSAGE_FDS};
+use crate::sys::packet::{self, PacketSocket};
+
+/// One end of a pair: sends `Out`, receives `In`. Both ends come from [`Link::pair`], so they cannot disagree.
+#[derive(Debug)]
+pub struct Link<Out, In> {
+    socket: PacketSocket,
+    types: PhantomData<fn(Out) -> In>,
+}
+
+/// What can go wrong on a link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The kernel's answer to sending or receiving.
+    #[error("cannot use the link")]
+    Socket(#[source] Errno),
+    /// The packet does not fit the link's types.
+    #[error("the peer does not speak the link's language")]
+    Codec(#[from] CodecError),
+    /// The other end is gone.
+    #[error("the other end is closed")]
+    Closed,
+    /// More, or fewer, descriptors than the message calls for.
+    #[error("the message came with {0} descriptors")]
+    Descriptors(usize),
+}
+
+impl LinkError {
+    /// Nothing to read, or no room to write, on a link that does not block.
+    #[must_use]
+    pub fn would_block(&self) -> bool {
+        matches!(self, Self::Socket(Errno::EAGAIN))
+    }
+}
+
+impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
+    /// Makes both ends, close-on-exec and blocking.
+    ///
+    /// # Errors
+    /// `Socket` with EMFILE or ENFILE.
+    pub fn pair() -> Result<(Self, Link<In, Out>), LinkError> {
+        let (a, b) = packet::pair().map_err(LinkError::Socket)?;
+        Ok((
+            Self::of(a),
+            Link {
+                socket: b,
+                types: PhantomData,
+            },
+        ))
+    }
+
+    /// Takes a descriptor that the other process of this type of link gave.
+    ///
+    /// # Errors
+    /// `Socket` with ENOTSOCK or EPROTOTYPE if it is no `SOCK_SEQPACKET` socket.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, LinkError> {
+        Ok(Self::of(
+            PacketSocket::from_fd(fd).map_err(LinkError::Socket)?,
+        ))
+    }
+
+    fn of(socket: PacketSocket) -> Self {
+        Self {
+            socket,
+            types: PhantomData,
+        }
+    }
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// `Closed`; `Socket` with EAGAIN on a non-blocking link whose peer does not read.
+    pub fn send(&self, message: &Out) -> Result<(), LinkError> {
+        self.send_with(message, &[])
+    }
+
+    /// Sends one message with descriptors beside it.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    pub fn send_with(&self, message: &Out, fds: &[BorrowedFd<'_>]) -> Result<(), LinkError> {
+        match self.socket.send(&encode(message)?, fds) {
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Err(LinkError::Closed),
+            Err(errno) => Err(LinkError::Socket(errno)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Receives one message that carries no descriptor.
+    ///
+    /// # Errors
+    /// `Closed`; `Descriptors`; `Codec`; `Socket` with EAGAIN on a non-blocking link.
+    pub fn recv(&self) -> Result<In, LinkError> {
+        match self.recv_with()? {
+            (message, fds) if fds.is_empty() => Ok(message),
+            (_, fds) => Err(LinkError::Descriptors(fds.len())),
+        }
+    }
+
+    /// Receives one message and the descriptors beside it.
+    ///
+    /// # Errors
+    /// As [`Link::recv`]; the caller checks the number of descriptors with [`Link::exactly`].
+    pub fn recv_with(&self) -> Result<(In, Vec<OwnedFd>), LinkError> {
+        match self.socket.recv(MESSAGE_BYTES, MESSAGE_FDS) {
+            Err(Errno::ECONNRESET) | Ok(None) => Err(LinkError::Closed),
+            Err(errno) => Err(LinkError::Socket(errno)),
+            Ok(Some((bytes, fds))) => Ok((decode(&bytes)?, fds)),
+        }
+    }
+
+    /// Makes every later call return EAGAIN instead of waiting.
+    ///
+    /// # Errors
+    /// `Socket`; not seen.
+    pub fn set_nonblocking(&self) -> Result<(), LinkError> {
+        self.socket.set_nonblocking().map_err(LinkError::Socket)
+    }
+
+    /// The descriptor alone, to be given to the process that will use this end.
+    #[must_use]
+    pub fn into_fd(self) -> OwnedFd {
+        self.socket.into_fd()
+    }
+}
+
+impl<Out, In> Link<Out, In> {
+    /// `fds` as an array, if there are as many as the message calls for; all are closed otherwise.
+    ///
+    /// # Errors
+    /// `Descriptors`.
+    pub fn exactly<const N: usize>(fds: Vec<OwnedFd>) -> Result<[OwnedFd; N], LinkError> {
+        fds.try_into()
+            .map_err(|fds: Vec<OwnedFd>| LinkError::Descriptors(fds.len()))
+    }
+}
+
+impl<Out, In> AsFd for Link<Out, In> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<Out, In> std::os::fd::AsRawFd for Link<Out, In> {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.socket.as_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_and_descriptors_cross_in_one_packet() {
+        let (a, b) = Link::<String, u32>::pair().unwrap();
+        let (x, y) = Link::<u8, u8>::pair().unwrap();
+        a.send_with(&"here".to_owned(), &[x.as_fd()]).unwrap();
+        b.send(&7).unwrap();
+        drop(x);
+        let (text, fds) = b.recv_with().unwrap();
+        let [fd] = Link::<u32, String>::exactly(fds).unwrap();
+        let x = Link::<u8, u8>::from_fd(fd).unwrap();
+        x.send(&9).unwrap();
+        assert_eq!(
+            (text.as_str(), a.recv().unwrap(), y.recv().unwrap()),
+            ("here", 7, 9)
+        );
+        drop(a);
+        assert!(matches!(b.recv(), Err(LinkError::Closed)));
+    }
+
+    #[test]
+    fn too_many_descriptors_are_an_error_and_are_closed() {
+        let (a, b) = Link::<u8, u8>::pair().unwrap();
+        let (x, y) = Link::<u8, u8>::pair().unwrap();
+        a.send_with(&1, &[x.as_fd()]).unwrap();
+        drop(x);
+        assert!(matches!(b.recv(), Err(LinkError::Descriptors(1))));
+        assert!(
+            matches!(y.recv(), Err(LinkError::Closed)),
+            "the descriptor was kept"
+        );
+        a.send_with(&1, &[b.as_fd(), b.as_fd(), b.as_fd(), b.as_fd(), b.as_fd()])
+            .unwrap();
+        assert!(matches!(
+            b.recv_with(),
+            Err(LinkError::Socket(Errno::EMSGSIZE))
+        ));
+    }
+}

@@ -1,0 +1,328 @@
+use serde::{Deserialize, Serialize};
+
+use super::audit::{Event, Record};
+use crate::model::{
+    ChannelNumber, ConnectionId, Exit, Grant, Peer, Role, SessionId, Signal, Usage,
+};
+
+/// What the front says to the warden.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FrontToWarden {
+    /// A connection process was forked. Descriptors: its pidfd, then the far ends of its links to the warden, to keys
+    /// and to audit.
+    Accepted {
+        /// The new connection.
+        cid: ConnectionId,
+        /// Where it comes from.
+        peer: Peer,
+    },
+    /// A connection was closed before a process was made for it.
+    Refused {
+        /// Where it came from.
+        peer: Peer,
+        /// How many in a row, for the same reason.
+        count: u64,
+        /// Which limit.
+        reason: String,
+    },
+}
+
+/// What the warden says to the front.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WardenToFront {
+    /// The public host key as an SSH blob (RFC 4253 §6.6). Until it comes, nothing is accepted.
+    HostKey(Vec<u8>),
+    /// The connection logged in: it no longer counts as pre-authentication.
+    Authenticated(ConnectionId),
+}
+
+/// What a connection says to the warden: nothing but its end, which is the link's.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ConnectionToWarden {}
+
+/// What the warden says to a connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WardenToConnection {
+    /// The session's sandbox is there and its opening is on record. Descriptors: session-init's control socket, and a
+    /// detached mount of the session's devpts.
+    SessionReady {
+        /// The session.
+        sid: SessionId,
+        /// What it was granted.
+        grant: Grant,
+    },
+    /// No sandbox could be made; the reason is for the user.
+    SessionRefused(String),
+    /// Keys was restarted: the new link. One descriptor.
+    Keys,
+    /// Audit was restarted: the new link. One descriptor.
+    Audit,
+}
+
+/// What a connection asks of keys.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ConnectionToKeys {
+    /// Sign this exchange hash (RFC 4253 §8). The first one of a link is its session identifier.
+    Sign {
+        /// 20, 32, 48 or 64 bytes.
+        exchange_hash: Vec<u8>,
+    },
+    /// Would this key do? RFC 4252 §7, without a signature.
+    Offer {
+        /// The user name of the request.
+        user: String,
+        /// The key's blob.
+        blob: Vec<u8>,
+    },
+    /// A signed request. Nothing but these bytes counts.
+    PublicKey {
+        /// The session identifier that the connection believes in.
+        session_id: Vec<u8>,
+        /// From `SSH_MSG_USERAUTH_REQUEST` up to the signature, RFC 4252 §7.
+        request: Vec<u8>,
+        /// The encoded signature.
+        signature: Vec<u8>,
+    },
+    /// A password; RFC 4252 §8.
+    Password {
+        /// The user name of the request.
+        user: String,
+        /// As sent.
+        password: String,
+    },
+}
+
+/// What keys answers to a connection: one answer to each request, in order.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeysToConnection {
+    /// The encoded signature of the exchange hash.
+    Signed(Vec<u8>),
+    /// To an offer.
+    Acceptable,
+    /// The login is good; the warden has been told.
+    Granted,
+    /// An offer, a key or a password that does not do. The peer may try again.
+    Refused,
+    /// It may not: too many.
+    TooMany,
+}
+
+/// Whether a connection may still log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Just accepted.
+    Fresh,
+    /// Logged in before keys was restarted: exchange hashes are signed for it, evidence is not taken.
+    Established,
+}
+
+/// What the warden says to keys.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WardenToKeys {
+    /// A connection's link. One descriptor.
+    Connection {
+        /// Whose.
+        cid: ConnectionId,
+        /// Where it comes from.
+        peer: Peer,
+        /// Whether it may still log in.
+        phase: Phase,
+    },
+    /// The link to audit. One descriptor.
+    Audit,
+}
+
+/// What keys says to the warden.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum KeysToWarden {
+    /// Once, at start: the public host key as an SSH blob, and its fingerprint.
+    HostKey {
+        /// RFC 4253 §6.6.
+        blob: Vec<u8>,
+        /// `SHA256:…`
+        fingerprint: String,
+    },
+    /// This connection proved a login.
+    Granted {
+        /// Which connection.
+        cid: ConnectionId,
+        /// What it may do.
+        grant: Grant,
+    },
+}
+
+/// What audit must know of a session to name it in its records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionFacts {
+    /// The session.
+    pub sid: SessionId,
+    /// Its connection.
+    pub cid: ConnectionId,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// What it was granted.
+    pub grant: Grant,
+}
+
+/// What the warden says to audit.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WardenToAudit {
+    /// A connection's link. One descriptor.
+    Connection {
+        /// Whose.
+        cid: ConnectionId,
+        /// Where it comes from.
+        peer: Peer,
+        /// Its session, where audit was restarted under it.
+        session: Option<SessionFacts>,
+    },
+    /// The link of keys or of the broker. One descriptor.
+    Reporter(Reporter),
+    /// Begin the session's file. Answered by `AuditToWarden::Opened` once durable.
+    OpenSession {
+        /// Who and what.
+        facts: SessionFacts,
+        /// The `session.open` record's own members.
+        event: Event,
+    },
+    /// End the session's file.
+    CloseSession {
+        /// Which.
+        sid: SessionId,
+        /// The `session.close` record's own members.
+        event: Event,
+    },
+    /// A record that belongs to no session.
+    Record(Record),
+}
+
+/// Which process reports on a link, besides connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reporter {
+    /// `auth.*`
+    Keys,
+    /// `api.*`
+    Broker,
+}
+
+/// What audit says to the warden.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum AuditToWarden {
+    /// The session's first record is on the disk.
+    Opened(SessionId),
+    /// The session's last record is on the disk.
+    Closed(SessionId),
+    /// The session's record could not be begun, or its budget is used up: it must end.
+    Failed {
+        /// Which.
+        sid: SessionId,
+        /// Why, for the log and the user.
+        reason: String,
+    },
+}
+
+/// What connections, keys and the broker say to audit.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReportToAudit {
+    /// What happened.
+    pub record: Record,
+    /// If given: answer with this once the record is on the disk.
+    pub receipt: Option<u64>,
+}
+
+/// What audit answers to them.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuditToPeer {
+    /// The record with this receipt is on the disk.
+    Durable(u64),
+    /// It could not be written.
+    Failed(u64),
+}
+
+/// What the warden says to the broker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WardenToBroker {
+    /// Serve a session. One descriptor: its listening Unix socket.
+    OpenSession {
+        /// Which.
+        sid: SessionId,
+        /// Its connection.
+        cid: ConnectionId,
+        /// The only uid that may connect.
+        uid: u32,
+        /// The user's name, for the records.
+        user: String,
+        /// What the session may ask for.
+        role: Role,
+    },
+    /// Close the session's socket and all its connections, then answer `Closed`.
+    CloseSession(SessionId),
+    /// The link to audit. One descriptor.
+    Audit,
+}
+
+/// What the broker says to the warden.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum BrokerToWarden {
+    /// Nothing of the session is left in the broker.
+    Closed(SessionId),
+}
+
+/// A program to start in a session.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spawn {
+    /// The channel it belongs to.
+    pub channel: ChannelNumber,
+    /// The file to execute, an absolute path inside the sandbox.
+    pub path: String,
+    /// Its arguments, the zeroth included. No NUL.
+    pub arguments: Vec<Vec<u8>>,
+    /// All of its environment, `NAME=value`. No NUL.
+    pub environment: Vec<Vec<u8>>,
+    /// Where to start, `/` if it cannot be entered.
+    pub directory: String,
+    /// Descriptors beside the message: with a terminal its one end; else those that become 0, 1 and 2.
+    pub terminal: bool,
+}
+
+/// What a connection says to session-init.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectionToInit {
+    /// Start a program.
+    Spawn(Spawn),
+    /// Signal a channel's program and its process group.
+    Signal {
+        /// Whose.
+        channel: ChannelNumber,
+        /// Which.
+        signal: Signal,
+    },
+}
+
+/// What session-init says: input from the session, believed for what it costs the session alone.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitToConnection {
+    /// The program runs.
+    Started {
+        /// Whose.
+        channel: ChannelNumber,
+        /// Inside the session's PID namespace.
+        pid: i32,
+    },
+    /// It could not be started.
+    Failed {
+        /// Whose.
+        channel: ChannelNumber,
+        /// errno(3).
+        errno: i32,
+    },
+    /// It ended.
+    Ended {
+        /// Whose.
+        channel: ChannelNumber,
+        /// How.
+        exit: Exit,
+        /// What it used.
+        usage: Usage,
+    },
+}

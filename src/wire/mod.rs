@@ -1,0 +1,27 @@
+//! What the processes say to each other: one enum per direction of each pair, the codec, and the limits.
+//!
+//! A message is one packet on a `SOCK_SEQPACKET` pair, postcard-encoded and bounded; descriptors travel beside it.
+//! The type of a link fixes who may say what. What a sender's state does not permit ends that sender.
+#![forbid(unsafe_code)]
+
+mod api;
+mod audit;
+mod codec;
+mod config;
+pub mod limits;
+mod link;
+mod message;
+
+pub use api::{ApiFault, HASSIO_SOCKET, SESSION_PATH};
+pub use audit::{
+    ApiDecision, Event, ExecEnd, Field, Outcome, Record, SandboxFacts, SessionEnd, StreamFacts,
+};
+pub use codec::{CodecError, decode, encode, encode_config};
+pub use config::{AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, WardenConfig};
+pub use link::{Link, LinkError};
+pub use message::{
+    AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,
+    ConnectionToWarden, FrontToWarden, InitToConnection, KeysToConnection, KeysToWarden, Phase,
+    ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
+    WardenToConnection, WardenToFront, WardenToKeys,
+};

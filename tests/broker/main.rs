@@ -1,0 +1,14 @@
+//! The broker as it runs, between a session's socket and the simulated Supervisor, and the real `hassio` before it. The
+//! test plays the warden and audit.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod answers;
+mod harness;
+mod life;
+mod refusals;

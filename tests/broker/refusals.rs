@@ -1,0 +1,188 @@
+//! What a session does not get, and what the Supervisor never hears of.
+
+use std::io::{Read as _, Write as _};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use hassio_sshd::wire::{ApiDecision, Event};
+
+use crate::harness::{both, err, until};
+
+#[test]
+fn observer_cannot_restart_core() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("observer");
+    let output = session.hassio(&["core", "restart"]);
+    assert_eq!(output.status.code(), Some(3));
+    let text = err(&output);
+    assert!(text.starts_with("Error: POST /core/restart is not allowed for the role observer; the role operator would do\n"), "{text}");
+    assert!(text.contains("\nhint: "), "{text}");
+    let response = session.request("POST", "/core/restart", "{}");
+    assert_eq!(
+        (response.status, &response.json()["result"]),
+        (403, &"error".into())
+    );
+    assert!(
+        supervisor.requests().is_empty(),
+        "the Supervisor heard of it"
+    );
+    let denied = |event: &Event| matches!(event, Event::ApiRequest { endpoint: Some(name), decision: ApiDecision::Deny, .. } if name == "core.restart");
+    assert!(broker.audit.has(denied));
+}
+
+#[test]
+fn backup_reads_nothing() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("backup");
+    for path in ["/info", "/core/logs", "/addons/self/info"] {
+        assert_eq!(session.get(path).status, 403, "{path}");
+    }
+    assert!(supervisor.requests().is_empty());
+}
+
+#[test]
+fn a_changing_call_without_its_receipt_is_not_made() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("operator");
+    broker.audit.withhold.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    let output = session.hassio(&["core", "restart"]);
+    assert!(
+        (9..15).contains(&began.elapsed().as_secs()),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    assert!(
+        err(&output).contains("could not be put on record, so it was not made"),
+        "{}",
+        err(&output)
+    );
+    assert!(
+        supervisor.requests().is_empty(),
+        "the Supervisor heard of it"
+    );
+    assert_eq!(
+        session.get("/info").status,
+        200,
+        "a call that changes nothing goes on"
+    );
+    broker.audit.withhold.store(false, Ordering::SeqCst);
+    assert_eq!(session.request("POST", "/core/restart", "").status, 200);
+}
+
+#[test]
+fn another_uid_gets_no_byte() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open_for("admin", 54_321);
+    let mut stream = session.connect();
+    // The broker may have closed before.
+    stream
+        .write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap_or_default();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).map(drop).unwrap_or_default();
+    assert_eq!(bytes, b"");
+    until("the record", || {
+        broker
+            .audit
+            .has(|event| matches!(event, Event::PolicyDeny { .. }))
+    });
+    assert!(supervisor.requests().is_empty());
+}
+
+#[test]
+fn a_path_cannot_be_smuggled() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    for target in [
+        "/addons/../supervisor/info",
+        "/addons/x/../../core/restart",
+        "/addons/%2e%2e/info",
+        "/addons/..%2f../info",
+        "/addons/x%2finfo",
+        "//info",
+        "/info/",
+        "/./info",
+        "/addons/a%00/info",
+        "/addons/{slug}/info",
+        "/v2/info",
+        "/core/api/hassio/addons",
+        "/core/websocket",
+        "/info?x=../../",
+        "/core/logs?lines=../",
+        "/%69nfo",
+        "/sshd/../info",
+        "/sshd/other",
+        "/sshd/session?x=1",
+    ] {
+        let response = session.get(target);
+        assert_eq!(response.status, 403, "{target}: {}", response.raw);
+    }
+    for bytes in [
+        &b"GET /addons/\xc3\xa4/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"[..],
+        b"GET http://evil/addons/../info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"CONNECT evil:80 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /info\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+    ] {
+        let response = session.raw(bytes);
+        assert!(
+            [400, 403, 0].contains(&response.status),
+            "{bytes:?}: {}",
+            response.raw
+        );
+    }
+    assert!(supervisor.requests().is_empty(), "{:?}", supervisor.paths());
+}
+
+#[test]
+fn headers_of_a_session_do_not_reach_the_supervisor() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("operator");
+    let head = "GET /info HTTP/1.1\r\nHost: evil\r\nConnection: close\r\nX-Supervisor-Token: a\r\nX-Hassio-Key: b\r\n\
+        Authorization: Bearer c\r\nCookie: d\r\nX-Forwarded-For: e\r\nX-Ingress-Path: f\r\n\r\n";
+    assert_eq!(session.raw(head.as_bytes()).status, 200);
+    let mut names: Vec<_> = supervisor.requests()[0]["headers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["accept", "authorization", "host", "user-agent"]);
+}
+
+#[test]
+fn only_good_bodies_go_out() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("operator");
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(1024 * 1024));
+    for body in [
+        "[]",
+        "{",
+        "{\"force\":true,\"force\":false}",
+        "nonsense",
+        &long,
+    ] {
+        assert_eq!(
+            session.request("POST", "/core/restart", body).status,
+            400,
+            "{body:.40}"
+        );
+    }
+    assert_eq!(
+        session.request("POST", "/core/check", "{}").status,
+        400,
+        "a body where none belongs"
+    );
+    assert!(supervisor.requests().is_empty());
+    let output = session.request("POST", "/core/restart", "{\"other\":1}");
+    assert_eq!(output.status, 400);
+    assert!(
+        output.body().contains("extra keys not allowed"),
+        "{}",
+        output.raw
+    );
+}

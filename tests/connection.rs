@@ -1,0 +1,495 @@
+//! A connection process's work, done in a thread, with `ssh` at one end and session-init without a sandbox at the
+//! other, and under the filter that connection processes have. Warden, keys and audit are played by the test.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test: it starts real clients, and fails where something is not as it should be"
+)]
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hassio_sshd::confine;
+use hassio_sshd::connection::{Policy, Start, run};
+use hassio_sshd::model::{ConfigAccess, ConnectionId, Grant, Login, Network, Peer, SessionId};
+use hassio_sshd::policy::{sandbox::Sandbox, seccomp::Subject, ssh::Ssh};
+use hassio_sshd::sys::process;
+use hassio_sshd::wire::{
+    AuditToPeer, ConnectionToInit, ConnectionToKeys, ConnectionToWarden, Event, FrontConfig,
+    InitToConnection, KeysToConnection, Link, Record, ReportToAudit, WardenToConnection,
+};
+
+/// The private part of the host key.
+const SEED: [u8; 32] = [7; 32];
+
+struct Bench {
+    directory: PathBuf,
+    port: u16,
+    records: mpsc::Receiver<Record>,
+    init: Child,
+}
+
+enum Warden {
+    Makes,
+    Refuses,
+}
+
+fn bench(name: &str, warden: Warden) -> Bench {
+    let directory = std::env::temp_dir().join(format!("connection-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let key = directory.join("key");
+    std::fs::remove_file(&key).ok();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
+    assert!(made.unwrap().success());
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+
+    let host_key = ssh_key::private::Ed25519Keypair::from_seed(&SEED);
+    let host_key = ssh_key::PrivateKey::from(host_key);
+    let blob = host_key.public_key().to_bytes().unwrap();
+
+    let (warden_end, warden_link) = Link::<WardenToConnection, ConnectionToWarden>::pair().unwrap();
+    let (keys_end, keys_link) = Link::<KeysToConnection, ConnectionToKeys>::pair().unwrap();
+    let (audit_end, audit_link) = Link::<AuditToPeer, ReportToAudit>::pair().unwrap();
+    let (control, init_end) = Link::<ConnectionToInit, InitToConnection>::pair().unwrap();
+
+    let init = Command::new("sh")
+        .args([
+            "-c",
+            &format!(
+                "exec {} 3<&0 </dev/null",
+                env!("CARGO_BIN_EXE_session-init")
+            ),
+        ])
+        .stdin(Stdio::from(init_end.into_fd()))
+        .spawn()
+        .unwrap();
+
+    let (granted, grants) = mpsc::channel();
+    thread::spawn(move || {
+        while let Ok(request) = keys_end.recv() {
+            let answer = match request {
+                ConnectionToKeys::Sign { exchange_hash } => {
+                    use russh::keys::signature::Signer;
+                    let signature: ssh_key::Signature = host_key.try_sign(&exchange_hash).unwrap();
+                    KeysToConnection::Signed(Vec::try_from(signature).unwrap())
+                }
+                ConnectionToKeys::Offer { .. } => KeysToConnection::Acceptable,
+                ConnectionToKeys::PublicKey { .. } => {
+                    granted.send(()).unwrap();
+                    KeysToConnection::Granted
+                }
+                ConnectionToKeys::Password { .. } => KeysToConnection::TooMany,
+            };
+            keys_end.send(&answer).unwrap();
+        }
+    });
+    let (recorded, records) = mpsc::channel();
+    thread::spawn(move || {
+        while let Ok(report) = audit_end.recv() {
+            if recorded.send(report.record).is_err() {
+                return;
+            }
+        }
+    });
+    thread::spawn(move || {
+        if grants.recv().is_err() {
+            return;
+        }
+        match warden {
+            Warden::Refuses => {
+                let reason = "no room".to_owned();
+                warden_end
+                    .send(&WardenToConnection::SessionRefused(reason))
+                    .unwrap();
+            }
+            Warden::Makes => {
+                let terminals: OwnedFd = File::open("/dev/pts").unwrap().into();
+                let grant = Grant {
+                    user: "root".to_owned(),
+                    login: Login::Password,
+                    role: "operator".parse().unwrap(),
+                    config: ConfigAccess::ReadWrite,
+                    network: Network::Shared,
+                };
+                let sid = SessionId::new();
+                let message = WardenToConnection::SessionReady { sid, grant };
+                let control = control.into_fd();
+                warden_end
+                    .send_with(&message, &[control.as_fd(), terminals.as_fd()])
+                    .unwrap();
+            }
+        }
+        // Until the connection closes its end.
+        warden_end.recv().ok();
+    });
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (stream, address) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let start = Start {
+            cid: ConnectionId::new(),
+            peer: Peer {
+                ip: address.ip(),
+                port: address.port(),
+            },
+            stream: stream.into(),
+            host_key: blob,
+            warden: Link::from_fd(warden_link.into_fd()).unwrap(),
+            keys: Link::from_fd(keys_link.into_fd()).unwrap(),
+            audit: Link::from_fd(audit_link.into_fd()).unwrap(),
+        };
+        let config = FrontConfig {
+            log_level: "info".to_owned(),
+            environment: vec![("TZ".to_owned(), "UTC".to_owned())],
+            password: true,
+            shell: "/bin/bash".to_owned(),
+            sftp: true,
+            banner: String::new(),
+        };
+        let mut policy = Policy {
+            ssh: Ssh::shipped().unwrap(),
+            sandbox: Sandbox::shipped().unwrap(),
+            sftp_server: Some("/usr/lib/openssh/sftp-server".to_owned()),
+        };
+        policy.ssh.limits.login_grace_s = 3;
+        // Of this thread alone; what it forbids ends the whole test.
+        process::no_new_privileges().unwrap();
+        confine::filters(Subject::Connection)
+            .unwrap()
+            .apply()
+            .unwrap();
+        run(start, &config, &policy).unwrap();
+    });
+    Bench {
+        directory,
+        port,
+        records,
+        init,
+    }
+}
+
+impl Bench {
+    fn ssh(&self, arguments: &[&str]) -> Command {
+        let mut ssh = Command::new("timeout");
+        ssh.args(["60", "ssh", "-F", "none", "-p", &self.port.to_string()])
+            .args([
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+            ])
+            .args(["-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", "-i"])
+            .arg(self.directory.join("key"))
+            .args(["-o", "PreferredAuthentications=publickey"])
+            .args(arguments)
+            .stdin(Stdio::null());
+        ssh
+    }
+
+    fn outcome(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        read(&self.ssh(arguments).output().unwrap())
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let until = Instant::now() + Duration::from_secs(10);
+        while let Ok(record) = self
+            .records
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            let last = matches!(record.event, Event::ConnClose { .. });
+            events.push(record.event);
+            if last {
+                break;
+            }
+        }
+        events
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.init.kill().ok();
+        self.init.wait().ok();
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+fn read(output: &Output) -> (Option<i32>, String, String) {
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn a_command_runs_and_is_recorded() {
+    let bench = bench("command", Warden::Makes);
+    let outcome = bench.outcome(&["root@127.0.0.1", "echo out; echo err >&2; exit 7"]);
+    assert_eq!(outcome, (Some(7), "out\n".to_owned(), "err\n".to_owned()));
+    let events = bench.events();
+    let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+    let expected = [
+        "conn.open",
+        "channel.open",
+        "exec",
+        "exec.end",
+        "channel.close",
+        "conn.close",
+    ];
+    assert_eq!(kinds, expected, "{events:#?}");
+    let Some(Event::ConnOpen {
+        client,
+        kex,
+        cipher,
+        host_key_algorithm,
+    }) = events.first()
+    else {
+        panic!("{events:#?}");
+    };
+    assert!(client.starts_with("SSH-2.0-OpenSSH"), "{client}");
+    assert!(!kex.is_empty() && !cipher.is_empty(), "{events:#?}");
+    assert_eq!(host_key_algorithm, "ssh-ed25519");
+}
+
+#[test]
+fn the_environment_is_the_policys() {
+    let bench = bench("environment", Warden::Makes);
+    let mut ssh = bench.ssh(&["-o", "SendEnv=LC_TIME SECRET", "root@127.0.0.1", "env"]);
+    let output = ssh.env("LC_TIME", "x").env("SECRET", "y").output().unwrap();
+    let (_, out, _) = read(&output);
+    let has = |line: &str| out.lines().any(|l| l == line);
+    assert!(
+        has("LC_TIME=x") && has("TZ=UTC") && has("HOME=/root"),
+        "{out}"
+    );
+    assert!(!out.contains("SECRET") && !out.contains("CARGO"), "{out}");
+    assert!(
+        out.contains(&format!(" 127.0.0.1 {}\n", bench.port)),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_signal_is_told() {
+    let bench = bench("signal", Warden::Makes);
+    let (status, _, err) = bench.outcome(&["-v", "root@127.0.0.1", "kill -TERM $$"]);
+    assert_eq!(status, Some(255));
+    assert!(err.contains("exit-signal"), "{err}");
+}
+
+#[test]
+fn no_byte_is_lost_where_the_reader_pauses() {
+    let bench = bench("pause", Warden::Makes);
+    let script = "head -c 67108864 /dev/zero | \"$@\" cat | (sleep 1; wc -c)";
+    let mut shell = Command::new("bash");
+    shell.args(["-c", script, "x"]);
+    let ssh = bench.ssh(&["root@127.0.0.1"]);
+    shell.arg(ssh.get_program()).args(ssh.get_args());
+    let (_, out, err) = read(&shell.output().unwrap());
+    assert_eq!(out.trim(), "67108864", "{err}");
+}
+
+#[test]
+fn a_program_that_leaves_its_input_does_not_stop_the_client() {
+    let bench = bench("leaves", Warden::Makes);
+    let mut ssh = bench.ssh(&["root@127.0.0.1", "exec 0<&-; sleep 1; echo done"]);
+    ssh.stdin(File::open("/dev/zero").unwrap());
+    let (status, out, err) = read(&ssh.output().unwrap());
+    assert_eq!((status, out.as_str()), (Some(0), "done\n"), "{err}");
+}
+
+#[test]
+fn a_terminal_is_one() {
+    let bench = bench("terminal", Warden::Makes);
+    let command = "tty; echo $SSH_TTY $TERM; stty size; exit 3";
+    let mut ssh = bench.ssh(&["-tt", "root@127.0.0.1", command]);
+    let output = ssh.env("TERM", "xterm").output().unwrap();
+    let (status, out, err) = read(&output);
+    assert_eq!(status, Some(3), "{out}{err}");
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines.len(), 3, "{out}");
+    assert!(lines[0].starts_with("/dev/pts/"), "{out}");
+    assert_eq!(lines[1], format!("{} xterm", lines[0]));
+}
+
+#[test]
+fn a_shell_reads_its_terminal() {
+    let bench = bench("shell", Warden::Makes);
+    let mut ssh = bench.ssh(&["-tt", "root@127.0.0.1"]);
+    ssh.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = ssh.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"echo $((40+2)) $0; exit 5\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (status, out, _) = read(&output);
+    assert_eq!(status, Some(5), "{out}");
+    assert!(out.contains("42 -bash"), "{out}");
+}
+
+#[test]
+fn a_background_job_does_not_hold_the_terminal() {
+    let bench = bench("background", Warden::Makes);
+    let since = Instant::now();
+    let command = "trap '' HUP; sleep 20 & echo here";
+    let (status, out, _) = bench.outcome(&["-tt", "root@127.0.0.1", command]);
+    assert_eq!((status, out.trim()), (Some(0), "here"));
+    assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_refused_session_is_explained() {
+    let bench = bench("refused", Warden::Refuses);
+    let (status, _, err) = bench.outcome(&["root@127.0.0.1", "true"]);
+    assert_eq!(status, Some(254), "{err}");
+    assert!(err.contains("no room"), "{err}");
+    let events = bench.events();
+    let Some(Event::ConnClose { reason, .. }) = events.last() else {
+        panic!("{events:#?}");
+    };
+    assert_eq!(reason, "no session");
+}
+
+#[test]
+fn who_does_not_log_in_is_cut_off() {
+    let bench = bench("grace", Warden::Makes);
+    let mut stream = TcpStream::connect(("127.0.0.1", bench.port)).unwrap();
+    let since = Instant::now();
+    std::io::copy(&mut stream, &mut std::io::sink()).ok();
+    assert!(since.elapsed() < Duration::from_secs(4));
+    let events = bench.events();
+    let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+    assert_eq!(kinds, ["conn.open", "conn.close"]);
+}
+
+#[test]
+fn who_tried_too_often_is_told_so() {
+    let bench = bench("often", Warden::Makes);
+    let ask = bench.directory.join("ask");
+    std::fs::write(&ask, "#!/bin/sh\necho wrong\n").unwrap();
+    std::fs::set_permissions(&ask, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let mut ssh = bench.ssh(&[
+        "-o",
+        "PreferredAuthentications=password",
+        "-o",
+        "PubkeyAuthentication=no",
+        "root@127.0.0.1",
+        "true",
+    ]);
+    // The first -o of a kind counts.
+    let arguments: Vec<_> = ssh
+        .get_args()
+        .filter(|a| a.to_str() != Some("PreferredAuthentications=publickey"))
+        .map(ToOwned::to_owned)
+        .collect();
+    let arguments: Vec<_> = dedup_flags(arguments);
+    ssh = Command::new("timeout");
+    ssh.args(arguments).stdin(Stdio::null());
+    ssh.env("SSH_ASKPASS", &ask)
+        .env("SSH_ASKPASS_REQUIRE", "force");
+    let (status, _, err) = read(&ssh.output().unwrap());
+    assert_eq!(status, Some(255));
+    assert!(err.contains("Too many authentication failures"), "{err}");
+}
+
+/// Without an `-o` that lost its value.
+fn dedup_flags(arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let mut kept: Vec<std::ffi::OsString> = Vec::new();
+    for argument in arguments {
+        if argument == "-o" && kept.last().is_some_and(|last| last == "-o") {
+            continue;
+        }
+        kept.push(argument);
+    }
+    kept
+}
+
+#[test]
+fn sftp_and_several_channels_at_once() {
+    let bench = bench("channels", Warden::Makes);
+    let socket = bench.directory.join("mux");
+    let control = format!("ControlPath={}", socket.display());
+    let mut master = bench
+        .ssh(&["-M", "-N", "-o", &control, "root@127.0.0.1"])
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while !socket.exists() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(20));
+    }
+    // One program that does not read must not hold up the others.
+    let mut stuck = bench.ssh(&["-o", &control, "root@127.0.0.1", "sleep 30"]);
+    let mut stuck = stuck
+        .stdin(File::open("/dev/zero").unwrap())
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(300));
+    for _ in 0..30 {
+        let since = Instant::now();
+        let outcome = bench.outcome(&["-o", &control, "root@127.0.0.1", "echo x"]);
+        assert_eq!(outcome.1, "x\n", "{outcome:?}");
+        assert!(since.elapsed() < Duration::from_secs(2));
+    }
+    let mut sftp = Command::new("sh");
+    let from = bench.directory.join("key");
+    let to = bench.directory.join("copy");
+    sftp.args([
+        "-c",
+        &format!(
+            "echo 'get {} {}' | timeout 20 sftp -F none -b - -o {control} root@127.0.0.1",
+            from.display(),
+            to.display()
+        ),
+    ]);
+    let output = sftp.output().unwrap();
+    assert!(output.status.success(), "{:?}", read(&output));
+    assert_eq!(std::fs::read(from).unwrap(), std::fs::read(to).unwrap());
+    let exit = bench
+        .ssh(&["-O", "exit", "-o", &control, "root@127.0.0.1"])
+        .output();
+    assert!(exit.unwrap().status.success());
+    stuck.wait().unwrap();
+    master.wait().unwrap();
+    let events = bench.events();
+    assert!(
+        matches!(events.last(), Some(Event::ConnClose { .. })),
+        "{:?}",
+        events.last()
+    );
+}
+
+#[test]
+fn a_session_whose_first_process_dies_ends() {
+    let mut bench = bench("killed", Warden::Makes);
+    let ssh = bench
+        .ssh(&["-v", "root@127.0.0.1", "echo here; exec sleep 30"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut ssh = ssh.unwrap();
+    let mut line = [0; 5];
+    std::io::Read::read_exact(ssh.stdout.as_mut().unwrap(), &mut line).unwrap();
+    bench.init.kill().unwrap();
+    let (status, _, err) = read(&ssh.wait_with_output().unwrap());
+    assert_eq!(status, Some(255));
+    assert!(err.contains("exit-signal"), "{err}");
+    let events = bench.events();
+    let Some(Event::ConnClose { reason, .. }) = events.last() else {
+        panic!("{events:#?}");
+    };
+    assert_eq!(reason, "session ended");
+}

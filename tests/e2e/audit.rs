@@ -1,0 +1,206 @@
+//! What a session leaves on record, read as an owner would the next day.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{Done, Server, app, eventually, finish, make_key};
+
+fn verify(server: &Server) -> Done {
+    let mut command = Command::new(app().join("hassio-sshd"));
+    command
+        .args(["audit", "verify", "--data-dir"])
+        .arg(server.dir.join("data"));
+    finish(command)
+}
+
+/// The records of the one session, once it is closed.
+fn session(server: &Server) -> Vec<Value> {
+    eventually("the session is closed on record", || {
+        let close = server.records_of("session.close").pop()?;
+        let sid = close["sid"].as_str().unwrap().to_owned();
+        Some(
+            server
+                .records()
+                .into_iter()
+                .filter(|record| record["sid"] == sid.as_str() && record["seq"].is_u64())
+                .collect(),
+        )
+    })
+}
+
+#[test]
+fn a_session_is_on_record_from_login_to_logout() {
+    let mut server = Server::with_supervisor();
+    assert_eq!(
+        server
+            .run("hassio info > /dev/null; echo out; echo err >&2; exit 7")
+            .code(),
+        7
+    );
+    let records = session(&server);
+    let kinds: Vec<&str> = records
+        .iter()
+        .map(|record| record["type"].as_str().unwrap())
+        .collect();
+    for expected in [
+        "session.open",
+        "channel.open",
+        "exec",
+        "api.request",
+        "api.response",
+        "exec.end",
+        "channel.close",
+        "session.close",
+    ] {
+        assert!(kinds.contains(&expected), "{expected} in {kinds:?}");
+    }
+    assert_eq!(
+        (kinds.first(), kinds.last()),
+        (Some(&"session.open"), Some(&"session.close"))
+    );
+    let get = |kind: &str| {
+        records
+            .iter()
+            .find(|record| record["type"] == kind)
+            .unwrap()
+    };
+    let open = get("session.open");
+    assert_eq!(
+        (
+            open["user"].as_str(),
+            open["role"].as_str(),
+            open["src"]["ip"].as_str()
+        ),
+        (Some("root"), Some("operator"), Some("127.0.0.1"))
+    );
+    assert!(
+        open["key"]
+            .as_str()
+            .is_some_and(|key| key.starts_with("SHA256:") && key.contains("e2e")),
+        "{open}"
+    );
+    assert!(
+        get("exec")["d"]["command"]
+            .as_str()
+            .unwrap()
+            .contains("exit 7")
+    );
+    let end = &get("exec.end")["d"];
+    assert_eq!(
+        (
+            end["exit"]["Status"].as_u64(),
+            end["stdout"]["bytes"].as_u64(),
+            end["stderr"]["bytes"].as_u64()
+        ),
+        (Some(7), Some(4), Some(4)),
+        "{end}"
+    );
+
+    assert_eq!(end["stdout"]["sha256_first_mib"], sha256("out\n").as_str());
+    assert_eq!(get("api.request")["d"]["path"], "/info");
+    assert!(server.stop().success());
+    assert_eq!(verify(&server).code(), 0, "{:?}", verify(&server));
+}
+
+fn sha256(text: &str) -> String {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        &format!(
+            "printf '{}' | sha256sum | cut -d' ' -f1",
+            text.replace('\n', "\\n")
+        ),
+    ]);
+    finish(command).good().to_owned()
+}
+
+#[test]
+fn a_terminals_session_records_its_shape() {
+    let server = Server::start();
+    server.type_in("exit\n").good();
+    let records = session(&server);
+    let kinds: Vec<&str> = records
+        .iter()
+        .map(|record| record["type"].as_str().unwrap())
+        .collect();
+    for expected in ["pty", "shell", "exec.end"] {
+        assert!(kinds.contains(&expected), "{expected} in {kinds:?}");
+    }
+}
+
+#[test]
+fn failed_logins_are_on_record() {
+    let server = Server::start();
+    make_key(&server.dir.join("client/wrong"), "ed25519", &[]);
+    let mut ssh = server.client("ssh");
+    let options = server.ssh_options();
+    ssh.args(["-F", "none", "-i"])
+        .arg(server.dir.join("client/wrong"))
+        .args(&options[4..])
+        .args(["root@127.0.0.1", "--", "true"]);
+    assert_eq!(finish(ssh).code(), 255);
+    let attempt = eventually("it is on record", || {
+        server
+            .records_of("auth.attempt")
+            .into_iter()
+            .find(|record| record["ok"] == false)
+    });
+    assert!(
+        attempt["d"]["fingerprint"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("SHA256:")),
+        "{attempt}"
+    );
+    eventually("the connection's end is on record", || {
+        server.records_of("conn.close").pop()
+    });
+}
+
+#[test]
+fn a_changed_record_is_found() {
+    let mut server = Server::start();
+    server.run("true").good();
+    session(&server);
+    server.stop();
+    assert_eq!(verify(&server).code(), 0);
+    let ledger = server.dir.join("data/audit/ledger");
+    let file = fs::read_dir(ledger)
+        .unwrap()
+        .flatten()
+        .next()
+        .unwrap()
+        .path();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("server.start", "server.stort", 1)).unwrap();
+    let done = verify(&server);
+    assert_eq!(done.code(), 10, "{done:?}");
+}
+
+#[test]
+fn a_session_cannot_reach_its_record() {
+    let server = Server::start();
+    let dir = server.dir.join("data/audit").display().to_string();
+    assert_ne!(server.run(&format!("ls {dir}")).code(), 0);
+    assert_eq!(server.run("find / -name '*.jsonl' 2>/dev/null").stdout, "");
+}
+
+#[test]
+fn a_crash_closes_open_sessions_on_record() {
+    let mut server = Server::start();
+    let _session = server.background("sleep 100");
+    server.kill();
+    let dir = std::mem::take(&mut server.dir);
+    let mut server = Server::at(dir, crate::harness::Setup::default());
+    let close = eventually("it is closed", || {
+        server
+            .records_of("session.close")
+            .into_iter()
+            .find(|r| r["d"]["reason"] == "crash")
+    });
+    assert!(close["sid"].is_string());
+    server.stop();
+    let code = verify(&server).code();
+    assert!([0, 13].contains(&code), "{:?}", verify(&server));
+}

@@ -1,0 +1,386 @@
+//! Who gets in, and what everybody else learns.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::{Done, Server, Setup, eventually, finish, make_key, public, within};
+
+/// ssh with this key file alone.
+fn with_key(server: &Server, user: &str, key: &str, more: &[&str]) -> Done {
+    let mut ssh = server.client("ssh");
+    let options = server.ssh_options();
+    let key = server.dir.join("client").join(key);
+    ssh.args(["-F", "none", "-i", key.to_str().unwrap()])
+        .args(&options[4..])
+        .args(more);
+    ssh.args([&format!("{user}@127.0.0.1"), "--", "true"]);
+    finish(ssh)
+}
+
+#[test]
+fn every_accepted_kind_of_key_logs_in() {
+    let server = Server::start();
+    let kinds: [(&str, &str, &[&str]); 6] = [
+        ("e", "ed25519", &[]),
+        ("c256", "ecdsa", &["-b", "256"]),
+        ("c384", "ecdsa", &["-b", "384"]),
+        ("c521", "ecdsa", &["-b", "521"]),
+        ("r2048", "rsa", &["-b", "2048"]),
+        ("r3072", "rsa", &["-b", "3072"]),
+    ];
+    let client = server.dir.join("client");
+    let mut lines = vec![public(&client.join("key"))];
+    for (name, kind, more) in kinds {
+        make_key(&client.join(name), kind, more);
+        lines.push(public(&client.join(name)));
+    }
+    let server = Server::at(
+        server.into_dir(),
+        Setup {
+            options: json!({ "authorized_keys": lines }),
+            ..Setup::default()
+        },
+    );
+    for (name, _, _) in kinds {
+        assert_eq!(
+            with_key(&server, "root", name, &[]).code(),
+            0,
+            "{name}: {}",
+            server.log()
+        );
+    }
+    assert!(
+        server.log().contains("2048 bits"),
+        "a weak key is warned of: {}",
+        server.log()
+    );
+    // SHA-1 signatures are not.
+    let done = with_key(
+        &server,
+        "root",
+        "r2048",
+        &["-o", "PubkeyAcceptedAlgorithms=ssh-rsa"],
+    );
+    assert_eq!(done.code(), 255);
+}
+
+#[test]
+fn wrong_keys_users_and_methods_get_the_same_answer_in_the_same_time() {
+    let server = Server::start();
+    make_key(&server.dir.join("client/wrong"), "ed25519", &[]);
+    let mut answers = Vec::new();
+    for (user, key) in [
+        ("root", "wrong"),
+        ("nobody", "key"),
+        ("nobody", "wrong"),
+        ("admin", "wrong"),
+    ] {
+        let since = Instant::now();
+        let done = with_key(&server, user, key, &[]);
+        answers.push((
+            done.code(),
+            done.stderr.replace(user, "USER"),
+            since.elapsed(),
+        ));
+    }
+    assert_eq!(answers[0].0, 255);
+    for answer in &answers {
+        assert_eq!((answer.0, &answer.1), (answers[0].0, &answers[0].1));
+    }
+    server.run("true").good();
+}
+
+#[test]
+fn an_agent_with_many_keys_gets_in() {
+    let server = Server::start();
+    let client = server.dir.join("client");
+    let mut ssh = server.client("ssh");
+    ssh.args(["-F", "none"]);
+    for n in 0..15 {
+        let name = client.join(format!("k{n}"));
+        make_key(&name, "ed25519", &[]);
+        ssh.arg("-i").arg(name);
+    }
+    let options = server.ssh_options();
+    ssh.arg("-i")
+        .arg(client.join("key"))
+        .args(&options[4..])
+        .args(["root@127.0.0.1", "--", "true"]);
+    finish(ssh).good();
+}
+
+/// A connection with a password from asyncssh or, here, from ssh through SSH_ASKPASS.
+fn with_password(server: &Server, user: &str, password: &str) -> Done {
+    let ask = server.dir.join("client/ask");
+    std::fs::write(&ask, format!("#!/bin/sh\necho '{password}'\n")).unwrap();
+    std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut ssh = server.client("ssh");
+    let options = server.ssh_options();
+    ssh.env("SSH_ASKPASS", &ask)
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .args(["-F", "none"])
+        .args(&options[4..]);
+    ssh.args([
+        "-o",
+        "PreferredAuthentications=password",
+        "-o",
+        "NumberOfPasswordPrompts=1",
+        "-o",
+        "IdentitiesOnly=no",
+    ]);
+    ssh.args([&format!("{user}@127.0.0.1"), "--", "echo in"]);
+    finish(ssh)
+}
+
+#[test]
+fn a_password_logs_in_where_no_key_is_configured() {
+    let options = json!({ "authorized_keys": null, "password": "correct horse battery" });
+    let server = Server::with(Setup {
+        options,
+        ..Setup::default()
+    });
+    assert_eq!(
+        with_password(&server, "root", "correct horse battery").good(),
+        "in"
+    );
+    for (user, password) in [
+        ("root", "wrong"),
+        ("root", ""),
+        ("admin", "correct horse battery"),
+    ] {
+        assert_eq!(
+            with_password(&server, user, password).code(),
+            255,
+            "{user} {password}"
+        );
+    }
+    assert!(
+        !server.log().contains("correct horse"),
+        "the password is in the log"
+    );
+    let text: String = server.records().iter().map(ToString::to_string).collect();
+    assert!(!text.contains("correct horse"), "the password is on record");
+}
+
+#[test]
+fn a_password_is_no_way_in_where_keys_are_configured() {
+    let server = Server::with(Setup {
+        options: json!({ "password": "correct horse battery" }),
+        ..Setup::default()
+    });
+    assert_eq!(
+        with_password(&server, "root", "correct horse battery").code(),
+        255
+    );
+    server.run("true").good();
+    assert_eq!(
+        server
+            .log()
+            .matches("both \"authorized_keys\" and \"password\" are set")
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn the_host_key_is_made_once_and_kept_closed() {
+    let mut server = Server::start();
+    server.run("true").good();
+    let key = server.dir.join("data/ssh_host_ed25519_key");
+    let found = std::fs::metadata(&key).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&found) & 0o7777, 0o600);
+    let before = std::fs::read(&key).unwrap();
+    assert!(server.stop().success());
+    let server = Server::at(std::mem::take(&mut server.dir), Setup::default());
+    assert_eq!(before, std::fs::read(&key).unwrap());
+    // The client's known_hosts agrees.
+    server.run("true").good();
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-lf"]).arg(&key);
+    let fingerprint = String::from_utf8(keygen.output().unwrap().stdout).unwrap();
+    assert!(
+        server
+            .log()
+            .contains(fingerprint.split(' ').nth(1).unwrap()),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
+fn only_hardened_algorithms_are_offered() {
+    let server = Server::start();
+    for bad in [
+        "KexAlgorithms=diffie-hellman-group14-sha256",
+        "KexAlgorithms=diffie-hellman-group-exchange-sha256",
+        "Ciphers=aes128-cbc",
+        "MACs=hmac-sha2-256",
+        "HostKeyAlgorithms=rsa-sha2-512",
+    ] {
+        let done = with_key(
+            &server,
+            "root",
+            "key",
+            &["-o", bad, "-o", "Ciphers=aes256-ctr"],
+        );
+        assert_eq!(done.code(), 255, "{bad}");
+    }
+    for good in [
+        "Ciphers=chacha20-poly1305@openssh.com",
+        "Ciphers=aes128-gcm@openssh.com",
+        "Ciphers=aes256-gcm@openssh.com",
+        "Ciphers=aes256-ctr",
+    ] {
+        assert_eq!(
+            with_key(&server, "root", "key", &["-o", good]).code(),
+            0,
+            "{good}"
+        );
+    }
+    for good in ["curve25519-sha256", "diffie-hellman-group16-sha512"] {
+        assert_eq!(
+            with_key(
+                &server,
+                "root",
+                "key",
+                &["-o", &format!("KexAlgorithms={good}")]
+            )
+            .code(),
+            0,
+            "{good}"
+        );
+    }
+}
+
+#[test]
+fn silence_and_garbage_end_at_the_grace_limit_and_a_good_login_goes_on() {
+    let server = Server::start();
+    let connect = || TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let mut silent = connect();
+    let mut garbage: Vec<TcpStream> = (0..10).map(|_| connect()).collect();
+    for stream in &mut garbage {
+        stream
+            .write_all(b"SSH-2.0-x\r\n\xff\xff\xff\xff garbage garbage garbage")
+            .unwrap();
+    }
+    let since = Instant::now();
+    server.run("true").good();
+    assert!(since.elapsed() < Duration::from_secs(5));
+    silent
+        .set_read_timeout(Some(Duration::from_secs(45)))
+        .unwrap();
+    let mut all = Vec::new();
+    silent
+        .read_to_end(&mut all)
+        .expect("the silent connection was not closed");
+    assert!(
+        (25..40).contains(&since.elapsed().as_secs()),
+        "{:?}",
+        since.elapsed()
+    );
+    drop(garbage);
+    within(Duration::from_secs(2), "their processes are gone", || {
+        server
+            .processes()
+            .iter()
+            .filter(|process| process.line.ends_with("front"))
+            .count()
+            == 1
+    });
+}
+
+#[test]
+fn connections_that_do_not_log_in_are_bounded() {
+    let server = Server::start();
+    let all: Vec<TcpStream> = (0..60)
+        .filter_map(|_| TcpStream::connect(("127.0.0.1", server.port)).ok())
+        .collect();
+    eventually("refusals are on record", || {
+        (!server.records_of("conn.refuse").is_empty()).then_some(())
+    });
+    let connections = server
+        .processes()
+        .iter()
+        .filter(|process| process.line.ends_with("front"))
+        .count()
+        - 1;
+    assert!(connections <= 32, "{connections}");
+    drop(all);
+    within(Duration::from_secs(5), "a login works again", || {
+        server.run("true").code() == 0
+    });
+}
+
+#[test]
+fn no_two_connections_share_a_random_number() {
+    let server = Server::start();
+    // The cookie of KEXINIT: sixteen bytes after packet length, padding length and message number, RFC 4253 §7.1.
+    let cookie = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream.write_all(b"SSH-2.0-test\r\n").unwrap();
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            let n = stream.read(&mut buffer).unwrap();
+            bytes.extend_from_slice(&buffer[..n]);
+            if let Some(line) = bytes.iter().position(|byte| *byte == b'\n')
+                && bytes.len() >= line + 1 + 22
+            {
+                assert_eq!(bytes[line + 6], 20);
+                return bytes[line + 7..line + 23].to_vec();
+            }
+        }
+    };
+    let mut cookies: Vec<Vec<u8>> = (0..20).map(|_| cookie()).collect();
+    cookies.sort();
+    cookies.dedup();
+    assert_eq!(cookies.len(), 20);
+}
+
+#[test]
+fn the_banner_is_shown_before_the_login() {
+    let server = Server::with(Setup {
+        options: json!({ "banner": "authorised people only" }),
+        ..Setup::default()
+    });
+    let mut ssh = server.talking_ssh();
+    ssh.args(["root@127.0.0.1", "--", "true"]);
+    assert!(finish(ssh).stderr.contains("authorised people only"));
+}
+
+#[test]
+fn a_terminal_control_in_a_user_name_does_not_reach_the_log() {
+    let Some(python) = crate::clients::python() else {
+        return;
+    };
+    let server = Server::start();
+    let script = "
+import paramiko,sys
+t=paramiko.Transport(('127.0.0.1',int(sys.argv[1]))); t.start_client()
+try: t.auth_publickey('x\\x1b]0;evil\\x07\\x9b', paramiko.Ed25519Key.from_private_key_file(sys.argv[2]))
+except paramiko.AuthenticationException: print('refused')
+";
+    let mut command = server.client(python);
+    command
+        .args(["-c", script, &server.port.to_string()])
+        .arg(server.dir.join("client/key"));
+    assert_eq!(finish(command).good(), "refused");
+    eventually("the attempt is on record", || {
+        server
+            .records_of("auth.attempt")
+            .iter()
+            .any(|record| record.to_string().contains("evil"))
+            .then_some(())
+    });
+    assert!(!server.log().contains('\u{1b}') && !server.log().contains('\u{7}'));
+    assert!(
+        server
+            .records()
+            .iter()
+            .all(|record| !record.to_string().contains("\\u001b"))
+    );
+}

@@ -1,0 +1,595 @@
+//! Starts servers and clients, each with folders of their own, and ends them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// The user that clients run as: not root, and known to getpwuid(3).
+const CLIENT_UID: u32 = 65534;
+/// Long enough for a busy machine with two cores; nothing waits for it when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// What the simulated Supervisor wants to see.
+pub const TOKEN: &str = "e2e-token-that-no-session-may-see";
+
+/// What a server is started with.
+pub struct Setup {
+    /// Members of the options file beside `authorized_keys`; null takes one away.
+    pub options: Value,
+    /// Whether there is a Supervisor.
+    pub supervisor: bool,
+    /// Run on the fresh `/config` folder before the server starts.
+    pub config: fn(&Path),
+    /// More words of the command line.
+    pub arguments: Vec<String>,
+    /// A file for what the Supervisor was asked.
+    pub log_requests: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            options: json!({}),
+            supervisor: false,
+            config: |_| {},
+            arguments: Vec::new(),
+            log_requests: false,
+        }
+    }
+}
+
+/// A running server, its folders, and its clients' key.
+pub struct Server {
+    child: Child,
+    supervisor: Option<Child>,
+    pub dir: PathBuf,
+    pub port: u16,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Done {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or(-1)
+    }
+
+    /// The output without its last newline, of a command that must have gone well.
+    #[track_caller]
+    pub fn good(&self) -> &str {
+        assert_eq!(self.code(), 0, "{self:?}");
+        self.stdout.trim_end_matches('\n')
+    }
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub fn with_supervisor() -> Self {
+        Self::with(Setup {
+            supervisor: true,
+            ..Setup::default()
+        })
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        Self::at(folder(), setup)
+    }
+
+    /// In a folder that may have been a server's before.
+    pub fn at(dir: PathBuf, setup: Setup) -> Self {
+        for name in ["config", "data", "client"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        (setup.config)(&dir.join("config"));
+        let key = dir.join("client/key");
+        if !key.exists() {
+            make_key(&key, "ed25519", &[]);
+        }
+        std::os::unix::fs::chown(dir.join("client"), Some(CLIENT_UID), Some(CLIENT_UID)).unwrap();
+        let mut options = json!({ "authorized_keys": [public(&key)], "password": "" });
+        for (name, value) in setup.options.as_object().unwrap() {
+            match value {
+                Value::Null => options.as_object_mut().unwrap().remove(name),
+                value => options
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(name.clone(), value.clone()),
+            };
+        }
+        fs::write(dir.join("options.json"), options.to_string()).unwrap();
+
+        let supervisor = setup.supervisor.then(|| {
+            let mut command = Command::new(app().join("simulated-supervisor"));
+            command.args(["--listen", "127.0.0.1:0", "--token", TOKEN]);
+            command.arg("--config-dir").arg(dir.join("config"));
+            if setup.log_requests {
+                command.arg("--log-requests").arg(dir.join("requests"));
+            }
+            command
+                .stdout(fs::File::create(dir.join("supervisor")).unwrap())
+                .spawn()
+                .unwrap()
+        });
+        let address = supervisor
+            .is_some()
+            .then(|| after(&dir.join("supervisor"), "listening on "));
+
+        let mut command = Command::new(app().join("hassio-sshd"));
+        command
+            .env_clear()
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0"]);
+        for (name, value) in [
+            ("--options", "options.json"),
+            ("--config-dir", "config"),
+            ("--data-dir", "data"),
+        ] {
+            command.arg(name).arg(dir.join(value));
+        }
+        if let Some(address) = address {
+            command
+                .env("SUPERVISOR_TOKEN", TOKEN)
+                .arg("--supervisor")
+                .arg(format!("http://{address}"));
+        }
+        command
+            .args(&setup.arguments)
+            .stderr(fs::File::create(dir.join("log")).unwrap());
+        // The server ends with its test, however that ends.
+        let child = command.spawn().unwrap();
+        let mut server = Self {
+            child,
+            supervisor,
+            dir,
+            port: 0,
+        };
+        let port = after(&server.dir.join("log"), "listening on 127.0.0.1:");
+        server.port = port.parse().unwrap();
+        server
+    }
+
+    /// The server's process: the warden.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap()
+    }
+
+    pub fn config(&self, name: &str) -> PathBuf {
+        self.dir.join("config").join(name)
+    }
+
+    /// A program run as the client's user, in a folder of its own.
+    pub fn client(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let dir = self.dir.join("client");
+        command
+            .uid(CLIENT_UID)
+            .gid(CLIENT_UID)
+            .current_dir(&dir)
+            .env_clear();
+        command
+            .env("HOME", &dir)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LANG", "C.UTF-8")
+            .env("SHELL", "/bin/sh");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The same, with what the client has to say.
+    pub fn talking_ssh(&self) -> Command {
+        let mut command = self.client("ssh");
+        command.args(
+            self.ssh_options()
+                .into_iter()
+                .map(|option| option.replace("LogLevel=ERROR", "LogLevel=INFO")),
+        );
+        command
+    }
+
+    /// OpenSSH's options for this server.
+    pub fn ssh_options(&self) -> Vec<String> {
+        let known = self.dir.join("client/known_hosts");
+        let key = self.dir.join("client/key");
+        ["-F", "none", "-i", key.to_str().unwrap()]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(
+                [
+                    "IdentitiesOnly=yes",
+                    "IdentityAgent=none",
+                    "LogLevel=ERROR",
+                    "StrictHostKeyChecking=accept-new",
+                    &format!("UserKnownHostsFile={}", known.display()),
+                    &format!("Port={}", self.port),
+                ]
+                .into_iter()
+                .flat_map(|option| ["-o".to_owned(), option.to_owned()]),
+            )
+            .collect()
+    }
+
+    /// `ssh`, ready for more options, then `root@127.0.0.1` and a command.
+    pub fn ssh(&self) -> Command {
+        let mut command = self.client("ssh");
+        command.args(self.ssh_options());
+        command
+    }
+
+    /// Runs a command line in a session of its own.
+    #[track_caller]
+    pub fn run(&self, line: &str) -> Done {
+        let mut ssh = self.ssh();
+        ssh.args(["root@127.0.0.1", "--", line]);
+        finish(ssh)
+    }
+
+    /// The same with a terminal, and what is typed.
+    #[track_caller]
+    pub fn type_in(&self, text: &str) -> Done {
+        let mut ssh = self.ssh();
+        ssh.args(["-tt", "root@127.0.0.1"]);
+        feed(ssh, text.as_bytes())
+    }
+
+    /// A session that stays, doing `line`, until it is dropped.
+    pub fn background(&self, line: &str) -> Session {
+        let mut ssh = self.ssh();
+        ssh.args(["root@127.0.0.1", "--", &format!("echo here; {line}")]);
+        let mut child = ssh
+            .stdout(Stdio::piped())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let mut word = [0; 5];
+        out.read_exact(&mut word)
+            .expect("the session did not begin");
+        Session { child, out }
+    }
+
+    /// All processes under the warden, itself first: number, command line, effective uid.
+    pub fn processes(&self) -> Vec<Process> {
+        let mut found = vec![];
+        let mut waiting = vec![self.pid()];
+        while let Some(pid) = waiting.pop() {
+            let Some(process) = Process::read(pid) else {
+                continue;
+            };
+            found.push(process);
+            for entry in fs::read_dir("/proc").unwrap().flatten() {
+                if let Ok(child) = entry.file_name().to_string_lossy().parse::<u32>()
+                    && Process::parent(child) == Some(pid)
+                {
+                    waiting.push(child);
+                }
+            }
+        }
+        found
+    }
+
+    /// Those of sessions: whose uid is a session's.
+    pub fn session_processes(&self) -> Vec<Process> {
+        self.processes()
+            .into_iter()
+            .filter(|process| (0x7000_0000..0x7001_0000).contains(&process.uid))
+            .collect()
+    }
+
+    /// The records of all sessions and of the ledger, each file's in order.
+    pub fn records(&self) -> Vec<Value> {
+        let mut records = Vec::new();
+        let mut folders = vec![self.dir.join("data/audit")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|ending| ending == "jsonl") {
+                    let text = fs::read_to_string(&path).unwrap();
+                    records.extend(
+                        text.lines()
+                            .map(|line| serde_json::from_str::<Value>(line).unwrap()),
+                    );
+                }
+            }
+        }
+        records
+    }
+
+    pub fn records_of(&self, kind: &str) -> Vec<Value> {
+        self.records()
+            .into_iter()
+            .filter(|record| record["type"] == kind)
+            .collect()
+    }
+
+    /// Asks the server to end, and waits for it.
+    pub fn stop(&mut self) -> ExitStatus {
+        let pid = nix::unistd::Pid::from_raw(self.pid() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        eventually("the server ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// The folder, kept after the server is gone.
+    pub fn into_dir(mut self) -> PathBuf {
+        self.stop_all();
+        std::mem::take(&mut self.dir)
+    }
+
+    fn stop_all(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if let Some(mut supervisor) = self.supervisor.take() {
+            supervisor.kill().ok();
+            supervisor.wait().ok();
+        }
+    }
+
+    /// Takes the Supervisor away.
+    pub fn stop_supervisor(&mut self) {
+        let mut supervisor = self.supervisor.take().unwrap();
+        supervisor.kill().unwrap();
+        supervisor.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.dir.as_os_str().is_empty() {
+            return;
+        }
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+        self.stop_all();
+        fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+/// A session in the background.
+pub struct Session {
+    pub child: Child,
+    pub out: std::process::ChildStdout,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A process as /proc shows it.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub pid: u32,
+    pub line: String,
+    pub uid: u32,
+    pub status: String,
+}
+
+impl Process {
+    pub fn read(pid: u32) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line)
+            .replace('\0', " ")
+            .trim()
+            .to_owned();
+        let mut process = Self {
+            pid,
+            line,
+            uid: 0,
+            status,
+        };
+        process.uid = process
+            .field("Uid")
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()?;
+        Some(process)
+    }
+
+    fn parent(pid: u32) -> Option<u32> {
+        Self::read(pid)?.field("PPid").parse().ok()
+    }
+
+    /// Whether a process of this number does anything: one that nobody has reaped yet does not.
+    pub fn lives(pid: u32) -> bool {
+        Self::read(pid).is_some_and(|process| !process.field("State").starts_with('Z'))
+    }
+
+    /// A line of /proc/PID/status.
+    pub fn field(&self, name: &str) -> String {
+        let line = self
+            .status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().trim().to_owned()
+    }
+}
+
+/// Runs a command to its end, within the patience of tests.
+#[track_caller]
+pub fn finish(mut command: Command) -> Done {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    collect(child)
+}
+
+/// The same with something on its standard input.
+#[track_caller]
+pub fn feed(mut command: Command, input: &[u8]) -> Done {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input).ok());
+    let done = collect(child);
+    writer.join().unwrap();
+    done
+}
+
+#[track_caller]
+fn collect(mut child: Child) -> Done {
+    let read = |mut from: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes).ok();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = read(Box::new(child.stdout.take().unwrap()));
+    let err = read(Box::new(child.stderr.take().unwrap()));
+    let until = Instant::now() + PATIENCE * 2;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > until {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!(
+                "no end after {:?}: {}{}",
+                PATIENCE * 2,
+                out.join().unwrap(),
+                err.join().unwrap()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    Done {
+        status,
+        stdout: out.join().unwrap(),
+        stderr: err.join().unwrap(),
+    }
+}
+
+/// Asks again until there is an answer.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Asks again for as long as a claim allows.
+#[track_caller]
+pub fn within(limit: Duration, what: &str, mut ask: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !ask() {
+        assert!(since.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The text after `pattern` in a file that is being written.
+#[track_caller]
+fn after(file: &Path, pattern: &str) -> String {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        if let Some((_, rest)) = text.split_once(pattern)
+            && let Some((word, _)) = rest.split_once('\n')
+        {
+            return word.trim().to_owned();
+        }
+        assert!(Instant::now() < until, "no {pattern:?} in:\n{text}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A new key pair of the client's.
+pub fn make_key(path: &Path, kind: &str, more: &[&str]) {
+    let mut keygen = Command::new("ssh-keygen");
+    keygen
+        .args(["-q", "-N", "", "-C", "e2e", "-t", kind])
+        .args(more)
+        .arg("-f")
+        .arg(path);
+    assert!(keygen.status().unwrap().success());
+    std::os::unix::fs::chown(path, Some(CLIENT_UID), Some(CLIENT_UID)).unwrap();
+}
+
+/// The public half.
+pub fn public(path: &Path) -> String {
+    fs::read_to_string(format!("{}.pub", path.display()))
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+/// A new folder.
+pub fn folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("hassio-sshd-e2e-{}-{number}", std::process::id()));
+    fs::create_dir(&dir).unwrap();
+    dir
+}
+
+/// The programs as they are installed.
+pub fn app() -> PathBuf {
+    match std::env::var_os("TEST_APP") {
+        Some(app) => app.into(),
+        None => {
+            panic!("TEST_APP is not set: run scripts/test, or set it to what scripts/build prints")
+        }
+    }
+}
+
+/// Whether a program that a test needs is here; under REQUIRE_ALL=1 it has to be.
+pub fn have(program: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output()
+        .unwrap()
+        .status
+        .success();
+    if !found {
+        assert!(
+            std::env::var_os("REQUIRE_ALL").is_none(),
+            "{program} is not installed"
+        );
+        println!("NOT TRIED: {program} is not installed");
+    }
+    found
+}

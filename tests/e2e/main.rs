@@ -1,0 +1,23 @@
+//! The whole server with real clients: one binary, one harness.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::as_conversions,
+    unreachable_pub,
+    clippy::zombie_processes,
+    reason = "a test says what is wrong by failing"
+)]
+
+mod audit;
+mod auth;
+mod clients;
+mod escape;
+mod harness;
+mod login;
+mod options;
+mod processes;
+mod supervisor;

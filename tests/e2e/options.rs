@@ -1,0 +1,213 @@
+//! What a person gets wrong, and what they are told.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::harness::{Done, Server, Setup, app, finish, folder, make_key, public};
+
+/// `hassio-sshd serve` with this text as its options, which must not start.
+fn refused(name: &str, text: Option<&str>) -> Done {
+    let dir = folder();
+    for folder in ["config", "data"] {
+        fs::create_dir(dir.join(folder)).unwrap();
+    }
+    if let Some(text) = text {
+        fs::write(dir.join(name), text).unwrap();
+    }
+    let mut command = Command::new(app().join("hassio-sshd"));
+    command
+        .env_clear()
+        .args(["serve", "--listen", "127.0.0.1:0", "--options"])
+        .arg(dir.join(name));
+    command
+        .arg("--config-dir")
+        .arg(dir.join("config"))
+        .arg("--data-dir")
+        .arg(dir.join("data"));
+    let done = finish(command);
+    fs::remove_dir_all(dir).unwrap();
+    done
+}
+
+#[test]
+fn no_way_in_is_said_once_with_what_to_do() {
+    for options in ["{}", r#"{"authorized_keys": [], "password": ""}"#] {
+        let done = refused("options.json", Some(options));
+        assert_eq!(done.code(), 2, "{done:?}");
+        assert_eq!(
+            done.stderr.matches("authorized_keys").count(),
+            1,
+            "{done:?}"
+        );
+        assert!(
+            done.stderr.contains("add your public key") && done.stderr.contains("password"),
+            "{done:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_or_not_json_is_named_with_the_place() {
+    let done = refused("options.json", None);
+    assert_eq!(done.code(), 2);
+    assert!(
+        done.stderr.contains("options.json") && done.stderr.contains("No such file"),
+        "{done:?}"
+    );
+    let done = refused("options.json", Some("{\n  \"password\": oops\n}"));
+    assert_eq!(done.code(), 2);
+    assert!(
+        done.stderr.contains("options.json, line 2, column"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn all_wrong_values_are_named_at_once_with_what_would_be_right() {
+    let text = r#"{"password": 5, "default_role": "king", "autorized_keys": []}"#;
+    let done = refused("options.json", Some(text));
+    assert_eq!(done.code(), 2);
+    for part in [
+        "password",
+        "default_role",
+        "king",
+        "operator",
+        "autorized_keys",
+        "authorized_keys",
+    ] {
+        assert!(done.stderr.contains(part), "{part}: {done:?}");
+    }
+}
+
+#[test]
+fn one_bad_key_line_is_reported_and_the_rest_work() {
+    let server = Server::start();
+    let good = public(&server.dir.join("client/key"));
+    let short = server.dir.join("client/short");
+    make_key(&short, "rsa", &["-b", "1024"]);
+    let lines = json!({ "authorized_keys": ["ssh-ed25519 AAAA broken", public(&short), good, "no-pty ssh-rsa AAAA x"] });
+    let server = Server::at(
+        server.into_dir(),
+        Setup {
+            options: lines,
+            ..Setup::default()
+        },
+    );
+    server.run("true").good();
+    let log = server.log();
+    assert!(
+        log.contains("line 1") && log.contains("line 2") && log.contains("1024 bits"),
+        "{log}"
+    );
+    assert!(log.contains("line 4"), "{log}");
+}
+
+#[test]
+fn yaml_and_toml_options_are_read_by_their_ending() {
+    for (name, text) in [
+        ("o.yaml", "password: [1]\n"),
+        ("o.toml", "password = [1]\n"),
+    ] {
+        let done = refused(name, Some(text));
+        assert!(
+            done.code() == 2 && done.stderr.contains("password"),
+            "{done:?}"
+        );
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_said() {
+    let server = Server::start();
+    let mut command = Command::new(app().join("hassio-sshd"));
+    command
+        .env_clear()
+        .arg("serve")
+        .args(["--listen", &format!("127.0.0.1:{}", server.port)]);
+    command
+        .arg("--options")
+        .arg(server.dir.join("options.json"));
+    command
+        .arg("--config-dir")
+        .arg(server.dir.join("config"))
+        .arg("--data-dir")
+        .arg(server.dir.join("data"));
+    let done = finish(command);
+    assert_eq!(done.code(), 1);
+    assert!(
+        done.stderr.contains("cannot listen on 127.0.0.1") && done.stderr.contains("in use"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn check_says_what_is_in_force() {
+    let server = Server::start();
+    let mut command = Command::new(app().join("hassio-sshd"));
+    command
+        .env_clear()
+        .arg("check")
+        .arg("--options")
+        .arg(server.dir.join("options.json"));
+    command
+        .arg("--config-dir")
+        .arg(server.dir.join("config"))
+        .arg("--data-dir")
+        .arg(server.dir.join("data"));
+    let done = finish(command);
+    assert!(
+        done.good().contains("in force:") && done.stdout.contains("id-mapped"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_id_mapped_refuses_sessions_unless_read_only_is_accepted() {
+    let mount = |dir: &std::path::Path| {
+        let overlay = dir.join("overlay");
+        for name in ["lower", "upper", "work"] {
+            fs::create_dir_all(overlay.join(name)).unwrap();
+        }
+        fs::create_dir_all(dir.join("config")).unwrap();
+        let option = |name: &str| format!("{name}dir={}", overlay.join(name).display());
+        let options = [option("lower"), option("upper"), option("work")].join(",");
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "overlay", "overlay", "-o", &options])
+            .arg(dir.join("config"));
+        assert!(mount.status().unwrap().success());
+        fs::write(dir.join("config/readable"), "yes\n").unwrap();
+    };
+    let unmount = |dir: &std::path::Path| {
+        assert!(
+            Command::new("umount")
+                .arg(dir.join("config"))
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    for (accept, expected) in [(false, 254), (true, 0)] {
+        let dir = folder();
+        mount(&dir);
+        let options = json!({ "read_only_without_idmap": accept });
+        let server = Server::at(
+            dir,
+            Setup {
+                options,
+                ..Setup::default()
+            },
+        );
+        let done = server.run("cat /config/readable; ! touch /config/x");
+        let log = server.log();
+        let dir = server.into_dir();
+        unmount(&dir);
+        fs::remove_dir_all(dir).unwrap();
+        assert!(log.contains("cannot be id-mapped"), "{log}");
+        assert_eq!(done.code(), expected, "{done:?}");
+        assert_eq!(done.stdout, if accept { "yes\n" } else { "" });
+        assert_eq!(done.stderr.contains("id-map"), !accept, "{done:?}");
+    }
+}

@@ -1,0 +1,401 @@
+//! The table of docs/architecture.md, held against each running process; and what happens when one ends.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::{Process, Server, eventually, within};
+
+/// The one process of this role.
+fn find(server: &Server, role: &str) -> Option<Process> {
+    server
+        .processes()
+        .into_iter()
+        .find(|process| process.line == format!("hassio-sshd {role}"))
+}
+
+fn namespace(process: &Process, kind: &str) -> String {
+    fs::read_link(format!("/proc/{}/ns/{kind}", process.pid))
+        .unwrap()
+        .display()
+        .to_string()
+}
+
+#[track_caller]
+fn confined(process: &Process, uid: u32) {
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(
+            process.field(set),
+            "0000000000000000",
+            "{set} of {}",
+            process.line
+        );
+    }
+    assert_eq!(process.field("NoNewPrivs"), "1", "{}", process.line);
+    assert_eq!(process.field("Seccomp"), "2", "{}", process.line);
+    assert_eq!(process.field("Groups"), "", "{}", process.line);
+    let ids: Vec<u32> = process
+        .field("Uid")
+        .split_whitespace()
+        .map(|id| id.parse().unwrap())
+        .collect();
+    assert_eq!(ids, [uid; 4], "{}", process.line);
+    let ids: Vec<u32> = process
+        .field("Gid")
+        .split_whitespace()
+        .map(|id| id.parse().unwrap())
+        .collect();
+    assert_eq!(ids, [uid; 4], "{}", process.line);
+    // Not dumpable: what is its own in /proc belongs to root.
+    let owner = std::os::unix::fs::MetadataExt::uid(
+        &fs::metadata(format!("/proc/{}/environ", process.pid)).unwrap(),
+    );
+    assert_eq!(owner, 0, "{}", process.line);
+    let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap();
+    assert!(
+        environment.is_empty(),
+        "{} has an environment",
+        process.line
+    );
+}
+
+fn root(process: &Process) -> Vec<String> {
+    let mut names = Vec::new();
+    let top = format!("/proc/{}/root/", process.pid);
+    let mut folders = vec![std::path::PathBuf::from(&top)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                names.push(format!(
+                    "/{}",
+                    entry.path().strip_prefix(&top).unwrap().display()
+                ));
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn each_process_has_exactly_the_privileges_of_the_table() {
+    let server = Server::with_supervisor();
+    let _session = server.background("sleep 100");
+    let own = Process::read(std::process::id()).unwrap();
+    let get = |role| {
+        find(&server, role).unwrap_or_else(|| panic!("no {role}: {:#?}", server.processes()))
+    };
+
+    let warden = get("warden");
+    assert_eq!(warden.pid, server.pid());
+    assert_eq!(warden.uid, 0);
+    // SYS_ADMIN, SETUID, SETGID, SETPCAP, KILL, NET_ADMIN, DAC_OVERRIDE: the list of policy/sandbox.toml.
+    let list = (1u64 << 21) | (1 << 7) | (1 << 6) | (1 << 8) | (1 << 5) | (1 << 12) | (1 << 1);
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        let held = u64::from_str_radix(&warden.field(set), 16).unwrap();
+        assert_eq!(held & !list, 0, "{set} of the warden: {held:x}");
+    }
+    assert_eq!(warden.field("Threads"), "1");
+    assert_ne!(namespace(&warden, "mnt"), namespace(&own, "mnt"));
+
+    let front = get("front");
+    confined(&front, 0x7003_0000);
+    assert_eq!(root(&front), Vec::<String>::new());
+    assert_ne!(namespace(&front, "net"), namespace(&own, "net"));
+    let devices = fs::read_to_string(format!("/proc/{}/net/dev", front.pid)).unwrap();
+    assert!(
+        devices
+            .lines()
+            .skip(2)
+            .all(|line| line.trim_start().starts_with("lo:")),
+        "{devices}"
+    );
+
+    let all = server.processes();
+    let connection = all
+        .iter()
+        .find(|process| process.line == front.line && process.pid != front.pid)
+        .unwrap();
+    confined(connection, 0x7003_0000);
+    assert_eq!(root(connection), Vec::<String>::new());
+    assert_eq!(namespace(connection, "net"), namespace(&front, "net"));
+    assert_eq!(connection.field("Threads"), "1");
+    let filters = |process: &Process| process.field("Seccomp_filters").parse::<u32>().unwrap();
+    assert_eq!(
+        filters(connection),
+        filters(&front) + 1,
+        "the connection's own filter"
+    );
+
+    let keys = get("keys");
+    confined(&keys, 0x7003_0001);
+    assert_eq!(root(&keys), Vec::<String>::new());
+    assert_ne!(namespace(&keys, "net"), namespace(&own, "net"));
+
+    let broker = get("broker");
+    confined(&broker, 0x7003_0002);
+    assert_eq!(namespace(&broker, "net"), namespace(&own, "net"));
+    for file in root(&broker) {
+        let known = [
+            "/etc/hosts",
+            "/etc/resolv.conf",
+            "/etc/nsswitch.conf",
+            "/etc/host.conf",
+            "/etc/gai.conf",
+        ];
+        assert!(
+            known.contains(&file.as_str()),
+            "{file} in the broker's root"
+        );
+    }
+
+    let audit = get("audit-writer");
+    confined(&audit, 0x7003_0003);
+    assert_ne!(namespace(&audit, "net"), namespace(&own, "net"));
+    let seen = fs::read_dir(format!("/proc/{}/root", audit.pid)).unwrap();
+    let mut names: Vec<String> = seen
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(
+        names
+            .iter()
+            .all(|name| ["ledger", "open", "sessions", "quarantine"].contains(&name.as_str())),
+        "{names:?}"
+    );
+
+    let init = server
+        .session_processes()
+        .into_iter()
+        .find(|process| process.line == "session-init")
+        .unwrap();
+    assert_eq!(
+        (init.field("CapEff"), init.field("CapBnd")),
+        ("0".repeat(16), "0".repeat(16))
+    );
+    assert_eq!(
+        (init.field("NoNewPrivs"), init.field("Seccomp")),
+        ("1".to_owned(), "2".to_owned())
+    );
+}
+
+#[test]
+fn nobody_but_keys_ever_holds_the_host_key() {
+    let server = Server::start();
+    let _session = server.background("sleep 100");
+    // The private half, as it lies in memory once decoded: the seed is the first half of the last 64 bytes of the key.
+    let text = fs::read_to_string(server.dir.join("data/ssh_host_ed25519_key")).unwrap();
+    let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let bytes = decode_base64(&body);
+    let public = {
+        let line = fs::read_to_string(server.dir.join("client/known_hosts")).unwrap();
+        let blob = decode_base64(line.split_whitespace().nth(2).unwrap());
+        blob[blob.len() - 32..].to_vec()
+    };
+    let at = bytes
+        .windows(32)
+        .rposition(|window| window == public)
+        .expect("the key's public half");
+    let seed = &bytes[at - 32..at];
+    for process in server.processes() {
+        let holds = memory_contains(process.pid, seed);
+        assert_eq!(
+            holds,
+            process.line == "hassio-sshd keys",
+            "{}",
+            process.line
+        );
+    }
+}
+
+fn decode_base64(text: &str) -> Vec<u8> {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        other => panic!("{other}"),
+    };
+    let mut bits = 0u32;
+    let mut count = 0;
+    let mut out = Vec::new();
+    for c in text.bytes().filter(|c| *c != b'=') {
+        bits = (bits << 6) | u32::from(value(c));
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    out
+}
+
+fn memory_contains(pid: u32, wanted: &[u8]) -> bool {
+    use std::os::unix::fs::FileExt;
+    let Ok(memory) = fs::File::open(format!("/proc/{pid}/mem")) else {
+        return false;
+    };
+    for line in fs::read_to_string(format!("/proc/{pid}/maps"))
+        .unwrap_or_default()
+        .lines()
+    {
+        let mut words = line.split_whitespace();
+        let range = words.next().unwrap();
+        if !words.next().unwrap().starts_with("rw") {
+            continue;
+        }
+        let (from, to) = range.split_once('-').unwrap();
+        let (from, to) = (
+            u64::from_str_radix(from, 16).unwrap(),
+            u64::from_str_radix(to, 16).unwrap(),
+        );
+        let mut bytes = vec![0; (to - from) as usize];
+        if memory.read_exact_at(&mut bytes, from).is_ok()
+            && bytes.windows(wanted.len()).any(|window| window == wanted)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+fn end(process: &Process) {
+    kill(Pid::from_raw(process.pid as i32), Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn each_process_that_ends_is_replaced_and_sessions_go_on() {
+    let server = Server::with_supervisor();
+    let control = server.dir.join("client/mux");
+    let mut master = server.ssh();
+    master.args([
+        "-M",
+        "-S",
+        control.to_str().unwrap(),
+        "-N",
+        "root@127.0.0.1",
+    ]);
+    let mut master = master.spawn().unwrap();
+    eventually("the master is up", || control.exists().then_some(()));
+    let mux = |line: &str| {
+        let mut ssh = server.client("ssh");
+        ssh.args([
+            "-F",
+            "none",
+            "-S",
+            control.to_str().unwrap(),
+            "x",
+            "--",
+            line,
+        ]);
+        crate::harness::finish(ssh)
+    };
+    mux("echo kept > /tmp/f").good();
+    for role in ["front", "keys", "broker", "audit-writer"] {
+        let before = find(&server, role).unwrap();
+        end(&before);
+        let after = eventually("it is back", || {
+            find(&server, role).filter(|after| after.pid != before.pid)
+        });
+        assert_ne!(after.pid, before.pid);
+        assert_eq!(mux("cat /tmp/f").good(), "kept", "after {role}");
+        within(Duration::from_secs(10), "new logins work", || {
+            server.run("true").code() == 0
+        });
+        within(
+            Duration::from_secs(10),
+            "calls work in the old session",
+            || mux("hassio info >/dev/null").code() == 0,
+        );
+    }
+    master.kill().unwrap();
+    master.wait().unwrap();
+}
+
+#[test]
+fn a_connection_that_is_killed_ends_its_session_alone() {
+    let server = Server::start();
+    let _other = server.background("sleep 101");
+    let front = find(&server, "front").unwrap();
+    let others: Vec<u32> = server
+        .processes()
+        .iter()
+        .map(|process| process.pid)
+        .collect();
+    let _session = server.background("sleep 102");
+    let new = server
+        .processes()
+        .into_iter()
+        .find(|process| process.line == front.line && !others.contains(&process.pid))
+        .unwrap();
+    end(&new);
+    within(Duration::from_secs(1), "its session is gone", || {
+        !server
+            .session_processes()
+            .iter()
+            .any(|process| process.line == "sleep 102")
+    });
+    assert!(
+        server
+            .session_processes()
+            .iter()
+            .any(|process| process.line == "sleep 101")
+    );
+}
+
+#[test]
+fn a_session_whose_init_is_killed_ends_alone() {
+    let server = Server::start();
+    let _other = server.background("sleep 101");
+    let mut session = server.background("sleep 102");
+    let victim = server
+        .session_processes()
+        .into_iter()
+        .find(|process| process.line == "sleep 102")
+        .unwrap();
+    let init = server
+        .session_processes()
+        .into_iter()
+        .find(|process| process.uid == victim.uid && process.line == "session-init");
+    end(&init.unwrap());
+    eventually("the client is told", || session.child.try_wait().unwrap());
+    assert!(
+        server
+            .session_processes()
+            .iter()
+            .any(|process| process.line == "sleep 101")
+    );
+}
+
+#[test]
+fn stopping_ends_everything_and_says_so_on_record() {
+    let mut server = Server::start();
+    let _session = server.background("sleep 100");
+    let all = server.processes();
+    assert!(server.stop().success());
+    within(Duration::from_secs(2), "all processes are gone", || {
+        all.iter().all(|process| !Process::lives(process.pid))
+    });
+    assert_eq!(server.records_of("server.stop").len(), 1);
+    let close = server.records_of("session.close");
+    assert_eq!(close[0]["d"]["reason"], "server-stop", "{close:?}");
+}
+
+#[test]
+fn a_role_cannot_be_started_by_hand() {
+    let mut command = std::process::Command::new(crate::harness::app().join("hassio-sshd"));
+    command.arg("keys");
+    let done = crate::harness::finish(command);
+    assert_eq!(done.code(), 2);
+    assert!(
+        done.stderr.contains("started by the server itself"),
+        "{done:?}"
+    );
+}
