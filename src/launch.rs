@@ -89,11 +89,13 @@ pub(crate) fn check(arguments: &ServeArguments) -> u8 {
         tracing::error!("{}", LaunchError::NotRoot);
         return USAGE;
     }
-    let prepared = open_init()
-        .map_err(|error| line(&error))
-        .and_then(|init| crate::process::prepare(&configs.warden, init));
+    let prepared = open_init().map_err(|error| line(&error)).and_then(|init| {
+        let tag = format!("hassio-sshd-check-{}", std::process::id());
+        crate::process::prepare(&configs.warden, init, tag)
+    });
     match prepared {
         Ok(host) => {
+            host.retire();
             let mut out = std::io::stdout().lock();
             let mut say = |mark: &str, text: String| writeln!(out, "{mark} {text}").is_ok();
             host.in_force().into_iter().for_each(|text| {

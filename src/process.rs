@@ -130,7 +130,13 @@ fn run_warden() -> Result<(), Fatal> {
         .map(inherited)
         .collect::<Result<Vec<_>, _>>()?;
     process::undumpable().map_err(fatal)?;
-    let host = prepare(&config, init)?;
+    // The same at the next start, so that it finds what this one left; another for a server with other data.
+    let data_dir = config.data_dir.as_os_str().as_encoded_bytes();
+    let tag = format!(
+        "hassio-sshd-{}",
+        hassio_sshd::policy::short_digest(data_dir)
+    );
+    let host = prepare(&config, init, tag)?;
     host.in_force()
         .into_iter()
         .for_each(|text| tracing::info!("in force: {text}"));
@@ -152,8 +158,9 @@ fn run_warden() -> Result<(), Fatal> {
     warden::run(host, handover).map_err(fatal)
 }
 
-/// Keeps the warden's capabilities alone, enters a mount namespace of its own, and makes ready for sessions.
-pub(crate) fn prepare(config: &WardenConfig, init: OwnedFd) -> Result<Host, Fatal> {
+/// Keeps the warden's capabilities alone, enters a mount namespace of its own, and makes ready for sessions, whose
+/// control group is called `tag`.
+pub(crate) fn prepare(config: &WardenConfig, init: OwnedFd, tag: String) -> Result<Host, Fatal> {
     let policy = Sandbox::shipped().map_err(fatal)?;
     let keep = policy
         .capabilities
@@ -179,10 +186,7 @@ pub(crate) fn prepare(config: &WardenConfig, init: OwnedFd) -> Result<Host, Fata
         config_dir: config.config_dir.clone(),
         folders,
         read_only_without_idmap: config.read_only_without_idmap,
-        tag: format!(
-            "hassio-sshd-{}",
-            hassio_sshd::policy::short_digest(config.data_dir.as_os_str().as_encoded_bytes())
-        ),
+        tag,
     };
     let filters = confine::filters(Subject::Session).map_err(fatal)?;
     Host::prepare(policy, settings, init, filters).map_err(fatal)

@@ -33,8 +33,8 @@ pub enum Command {
     /// Read the options and ask the kernel, say what is and is not in force, and exit
     #[command(
         long_about = "Reads everything that `serve` would read and asks the kernel what it offers, then says which \
-        protections would be in force and which would not. Nothing is listened on, nothing is written. Exits with 2 if \
-        `serve` could not start."
+        protections would be in force and which would not. It asks by making a session's root, in a mount namespace of its \
+        own that ends with it; nothing is listened on, and no file is changed. Exits with 2 if the options cannot be used."
     )]
     Check(ServeArguments),
     /// Work with the audit trail

@@ -65,8 +65,8 @@ pub enum Problem {
     NoLogin,
     /// Keys were given and none of them is one.
     #[error(
-        "none of the {} lines of \"authorized_keys\" can be used{}; right would be lines such as \
-         \"ssh-ed25519 AAAAC3... name\"", lines.len(), Listed(lines)
+        "none of the {} lines of \"authorized_keys\" can be used; right would be lines such as \
+         \"ssh-ed25519 AAAAC3... name\":{}", lines.len(), Listed(lines)
     )]
     NoKey {
         /// Why each of them is none.

@@ -143,6 +143,20 @@ impl Cgroups {
         }
     }
 
+    /// Removes the group that holds all sessions, if it is empty.
+    pub(super) fn retire(&self, parent: &str) {
+        let above = |group: &Group| group.descend("..").and_then(|above| above.remove(parent));
+        match self {
+            Self::V2(group) => {
+                above(group).ok();
+            }
+            Self::V1 { pids, memory } => pids.iter().chain(memory).for_each(|group| {
+                above(group).ok();
+            }),
+            Self::None(_) => {}
+        }
+    }
+
     /// Removes a session's group; true once it is gone. The kernel may take a moment after the last process.
     #[must_use]
     pub fn remove(&self, group: &SessionGroup) -> bool {
@@ -159,20 +173,22 @@ impl Cgroups {
 }
 
 impl SessionGroup {
-    /// Moves a child that waits into the group (version 1).
+    /// Moves this process into the group (version 1), which can take the kernel some milliseconds.
     ///
     /// # Errors
-    /// ESRCH if it is gone.
-    pub fn admit(&self, pid: i32) -> Result<(), Errno> {
+    /// None but what the kernel gives for a group that is there.
+    pub fn enter(&self) -> Result<(), Errno> {
         self.moved_into
             .iter()
-            .try_for_each(|group| group.write("cgroup.procs", &pid.to_string()))
+            .try_for_each(|group| group.write("cgroup.procs", "0"))
     }
 }
 
 fn version_2(parent: &str, limits: &Limits) -> Result<Group, Errno> {
-    let root = Group::hierarchy_v2()?;
-    let here = root.descend(&own_path("")?)?;
+    let path = own_path("")?;
+    // Where an earlier life of this server moved its surroundings.
+    let path = path.strip_suffix(SERVER).unwrap_or(&path);
+    let here = Group::hierarchy_v2()?.descend(path)?;
     let controllers = here.read("cgroup.controllers")?;
     if !["pids", "memory"]
         .iter()
@@ -180,9 +196,15 @@ fn version_2(parent: &str, limits: &Limits) -> Result<Group, Errno> {
     {
         return Err(Errno::ENODEV);
     }
-    // A group that gives controllers to its children may hold no process itself.
+    // A group that gives controllers to its children may hold no process itself. A container's is all the app's own;
+    // elsewhere others may live here, and then it stays as it is and the last step is refused.
     let server = here.make(SERVER)?;
-    for pid in here.read("cgroup.procs")?.lines() {
+    let own = std::process::id().to_string();
+    for pid in here
+        .read("cgroup.procs")?
+        .lines()
+        .filter(|pid| path == "/" || *pid == own)
+    {
         optional(server.write("cgroup.procs", pid))?;
     }
     here.write("cgroup.subtree_control", "+pids +memory")?;

@@ -12,8 +12,9 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
 
+use super::cgroups::SessionGroup;
 use super::error::SandboxError;
-use super::host::{GO, write_new};
+use super::host::write_new;
 use super::plan::{Access, Owner, Step};
 use crate::model::Network;
 use crate::policy::sandbox::{Limits, Sandbox};
@@ -30,6 +31,7 @@ pub(super) struct Child<'a> {
     pub(super) steps: &'a [Step],
     pub(super) uid: u32,
     pub(super) network: Network,
+    pub(super) group: &'a SessionGroup,
     pub(super) config: Option<Mount>,
     pub(super) run: Option<Mount>,
     pub(super) user_namespace: BorrowedFd<'a>,
@@ -52,16 +54,10 @@ pub(super) fn enter(mut entry: Child<'_>) -> ! {
 fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
     let step = SandboxError::step;
     process::die_with_parent().map_err(step("ask to end with the warden"))?;
-    // A failed launch closes the other end instead of answering.
-    match entry.report.recv(GO.len(), 0) {
-        Ok(Some((word, _))) if word == GO => {}
-        _ => {
-            return Err(SandboxError::Step {
-                action: "go on without the warden",
-                source: Errno::EPIPE,
-            });
-        }
-    }
+    entry
+        .group
+        .enter()
+        .map_err(step("enter the session's control group"))?;
     // Only now that this process is in its group: the namespace's root is the group of whoever makes it.
     enter_new(Namespaces::CLONE_NEWCGROUP).map_err(step("make the cgroup namespace"))?;
     fs::write("/proc/self/oom_score_adj", "1000")

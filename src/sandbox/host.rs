@@ -187,21 +187,31 @@ impl Host {
         self.cgroups.describe()
     }
 
+    /// How a session sees `/config` here, which may be less than it was granted.
+    #[must_use]
+    pub fn config_access(&self, granted: ConfigAccess) -> ConfigAccess {
+        match (granted, self.idmap) {
+            (ConfigAccess::ReadWrite, IdMap::ReadOnlyInstead) => ConfigAccess::ReadOnly,
+            (granted, _) => granted,
+        }
+    }
+
+    /// Removes the control group of all sessions, where there is none: for whoever only looked.
+    pub fn retire(&self) {
+        self.cgroups.retire(&self.settings.tag);
+    }
+
     /// Starts a session in `slot`, which no living session has. The child reports on [`Launched::setup`].
     ///
     /// # Errors
     /// The step that could not be done.
     pub fn launch(&mut self, slot: u32, grant: &Grant) -> Result<Launched, SandboxError> {
         let uid = self.policy.identity.session_uid + slot;
-        let access = match grant.config {
-            ConfigAccess::ReadWrite => Access::ReadWrite,
-            ConfigAccess::ReadOnly | ConfigAccess::Absent => Access::ReadOnly,
-        };
-        let config = match grant.config {
+        let seen = self.config_access(grant.config);
+        let config = match seen {
             ConfigAccess::Absent => None,
-            ConfigAccess::ReadWrite | ConfigAccess::ReadOnly => {
-                Some(self.config_mount(slot, access)?)
-            }
+            ConfigAccess::ReadOnly => Some(self.config_mount(slot, Access::ReadOnly)?),
+            ConfigAccess::ReadWrite => Some(self.config_mount(slot, Access::ReadWrite)?),
         };
         let (run, socket) = self.run_mount()?;
         let (setup, report) =
@@ -217,7 +227,7 @@ impl Host {
             .cgroups
             .make(name, &self.policy.limits)
             .map_err(SandboxError::step("make the session's control group"))?;
-        let steps = plan::session(&self.policy, grant, &self.settings.folders);
+        let steps = plan::session(&self.policy, seen, &self.settings.folders);
         let mut namespaces = Namespaces::CLONE_NEWNS
             | Namespaces::CLONE_NEWPID
             | Namespaces::CLONE_NEWIPC
@@ -227,9 +237,9 @@ impl Host {
         }
         let user_namespace = self.slot(slot)?.0.try_clone().map_err(|_| clone_error())?;
         let forked = fork_into(namespaces, group.born_into.as_ref().map(AsFd::as_fd));
-        let child = match forked.map_err(SandboxError::step("fork into new namespaces"))? {
-            Forked::Parent(child) => child,
-            Forked::Child => {
+        let child = match forked {
+            Ok(Forked::Parent(child)) => child,
+            Ok(Forked::Child) => {
                 drop(setup);
                 let raised =
                     |fd: BorrowedFd<'_>| descriptor::raised(fd).unwrap_or_else(|_| exit_now(71));
@@ -242,6 +252,7 @@ impl Host {
                     steps: &steps,
                     uid,
                     network: grant.network,
+                    group: &group,
                     config,
                     run: Some(run),
                     user_namespace: user_namespace.as_fd(),
@@ -250,25 +261,23 @@ impl Host {
                     report: socket(report),
                 })
             }
+            Err(source) => {
+                // Nobody is in it.
+                let _gone = self.cgroups.remove(&group);
+                return Err(SandboxError::Step {
+                    action: "fork into new namespaces",
+                    source,
+                });
+            }
         };
-        let launched = Launched {
+        Ok(Launched {
             child,
             setup,
             control: control.into_fd(),
             socket,
             uid,
             group,
-        };
-        // From here on a child exists, which ends by itself when its setup socket closes.
-        launched
-            .group
-            .admit(launched.child.pid.as_raw())
-            .map_err(SandboxError::step("move the child into its group"))?;
-        launched
-            .setup
-            .send(GO, &[])
-            .map_err(SandboxError::step("tell the child to go on"))?;
-        Ok(launched)
+        })
     }
 
     /// Removes what a session, all of whose processes are gone, leaves in the kernel. False: try again in a moment.
@@ -351,9 +360,6 @@ impl Host {
         Ok((mount, socket))
     }
 }
-
-/// What the child waits for.
-pub(super) const GO: &[u8] = b"go";
 
 impl Launched {
     /// What the child has to say, if anything yet.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{ConfigAccess, Grant};
+use crate::model::ConfigAccess;
 use crate::policy::sandbox::Sandbox;
 
 /// Whether something can be written through a mount.
@@ -155,7 +155,11 @@ pub fn template(policy: &Sandbox, folders: &[PathBuf], tool: &Path) -> Vec<Step>
 
 /// What one session has for itself, on top of the template.
 #[must_use]
-pub fn session(policy: &Sandbox, grant: &Grant, folders: &[(PathBuf, PathBuf)]) -> Vec<Step> {
+pub fn session(
+    policy: &Sandbox,
+    config: ConfigAccess,
+    folders: &[(PathBuf, PathBuf)],
+) -> Vec<Step> {
     let mut steps = vec![Step::Processes("/proc".into())];
     let proc = |name: &String| Path::new("/proc").join(name);
     steps.extend(policy.proc.null.iter().map(proc).map(Step::Null));
@@ -185,7 +189,7 @@ pub fn session(policy: &Sandbox, grant: &Grant, folders: &[(PathBuf, PathBuf)]) 
     }));
     steps.push(Step::Run(policy.run.at.clone()));
     let at = policy.config.at.clone();
-    match grant.config {
+    match config {
         ConfigAccess::Absent => {}
         ConfigAccess::ReadWrite => {
             steps.push(Step::Config {
@@ -215,24 +219,12 @@ pub fn session(policy: &Sandbox, grant: &Grant, folders: &[(PathBuf, PathBuf)]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Login, Network};
-
-    fn grant(config: ConfigAccess) -> Grant {
-        let role = "operator".parse().unwrap();
-        Grant {
-            user: "root".into(),
-            login: Login::Password,
-            role,
-            config,
-            network: Network::None,
-        }
-    }
 
     fn steps(config: ConfigAccess) -> Vec<Step> {
         let policy = Sandbox::shipped().unwrap();
         let folders = [(PathBuf::from("/share"), PathBuf::from("/share"))];
         let mut steps = template(&policy, &["/share".into()], Path::new("/usr/bin/hassio"));
-        steps.extend(session(&policy, &grant(config), &folders));
+        steps.extend(session(&policy, config, &folders));
         steps
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::model::{ConnectionId, Grant, Peer, SessionId};
 use crate::sandbox::Launched;
 use crate::sys::process;
-use crate::wire::{ConnectionToWarden, Link, SessionEnd, SessionFacts, WardenToConnection};
+use crate::wire::{ConnectionToWarden, Event, Link, SessionEnd, SessionFacts, WardenToConnection};
 
 /// How long a sandbox may take to be made and put on record.
 pub(super) const SETUP: Duration = Duration::from_secs(10);
@@ -44,8 +44,6 @@ pub(super) struct Session {
     pub(super) launched: Launched,
     pub(super) opened: Instant,
     pub(super) progress: Progress,
-    /// Why it ends, if that is known before the connection's end.
-    pub(super) end: Option<SessionEnd>,
 }
 
 /// What a session still waits for.
@@ -61,17 +59,19 @@ pub(super) enum Progress {
     Ready,
 }
 
-/// A session whose connection is gone, until nothing of it is left.
+/// A session whose connection is gone, until nothing of it is left and its record is closed.
 #[derive(Debug)]
 pub(super) struct Closing {
-    pub(super) sid: SessionId,
+    pub(super) facts: SessionFacts,
     pub(super) slot: u32,
-    pub(super) launched: Launched,
+    /// Until nothing of it is left.
+    pub(super) launched: Option<Launched>,
     pub(super) opened: Instant,
     pub(super) end: SessionEnd,
     pub(super) process_gone: bool,
     pub(super) broker_done: bool,
-    pub(super) recorded: bool,
+    /// What its last record says, once nothing of it is left and its slot is free; until audit has it on the disk.
+    pub(super) last_record: Option<Event>,
 }
 
 impl Connection {
@@ -83,15 +83,10 @@ impl Connection {
 
     /// What audit has to know after a restart.
     pub(super) fn facts(&self, cid: ConnectionId) -> Option<SessionFacts> {
-        let State::Session(session) = &self.state else {
-            return None;
-        };
-        Some(SessionFacts {
-            sid: session.sid,
-            cid,
-            peer: self.peer,
-            grant: session.grant.clone(),
-        })
+        match &self.state {
+            State::Session(session) => Some(session.facts(cid, self.peer)),
+            State::Fresh { .. } | State::Refused { .. } => None,
+        }
     }
 
     /// When something must have happened.
@@ -107,6 +102,18 @@ impl Connection {
                 progress: Progress::Ready,
                 ..
             }) => None,
+        }
+    }
+}
+
+impl Session {
+    /// What audit has to know of it.
+    pub(super) fn facts(&self, cid: ConnectionId, peer: Peer) -> SessionFacts {
+        SessionFacts {
+            sid: self.sid,
+            cid,
+            peer,
+            grant: self.grant.clone(),
         }
     }
 }

@@ -199,9 +199,19 @@ impl Warden {
                 SessionEnd::Audit,
             );
         }
-        for closing in &mut self.closing {
-            // Its last record is written by the new process, when it finds the session open.
-            closing.recorded = true;
+        // Sessions that are ending: their last records are still to come, or perhaps were lost.
+        for closing in &self.closing {
+            let (_near, far) = Link::<(), ()>::pair()?;
+            let SessionFacts { sid, cid, peer, .. } = closing.facts;
+            let session = Some(closing.facts.clone());
+            self.audit.tell(
+                &WardenToAudit::Connection { cid, peer, session },
+                &[far.as_fd()],
+            );
+            if let Some(event) = closing.last_record.clone() {
+                self.audit
+                    .tell(&WardenToAudit::CloseSession { sid, event }, &[]);
+            }
         }
         Ok(())
     }
@@ -277,7 +287,11 @@ impl Warden {
         }
         for (message, _) in self.broker.hear() {
             let BrokerToWarden::Closed(sid) = message;
-            for closing in self.closing.iter_mut().filter(|closing| closing.sid == sid) {
+            for closing in self
+                .closing
+                .iter_mut()
+                .filter(|closing| closing.facts.sid == sid)
+            {
                 closing.broker_done = true;
             }
         }
@@ -297,7 +311,11 @@ impl Warden {
             self.audit.due(),
         ];
         let connections = self.connections.values().map(Connection::deadline);
-        let tick = (!self.closing.is_empty()).then(|| Instant::now() + TICK);
+        let clearing = self
+            .closing
+            .iter()
+            .any(|closing| closing.launched.is_some());
+        let tick = clearing.then(|| Instant::now() + TICK);
         servers
             .into_iter()
             .chain(connections)
@@ -347,11 +365,12 @@ impl Warden {
                 self.audit.ended(&how)?;
             }
         }
-        for closing in self
-            .closing
-            .iter_mut()
-            .filter(|closing| closing.launched.child.pid == pid)
-        {
+        for closing in self.closing.iter_mut().filter(|closing| {
+            closing
+                .launched
+                .as_ref()
+                .is_some_and(|launched| launched.child.pid == pid)
+        }) {
             closing.process_gone = true;
         }
         let session =
@@ -479,11 +498,7 @@ impl Warden {
                     self.deliver(cid);
                 }
             }
-            AuditToWarden::Closed(sid) => {
-                for closing in self.closing.iter_mut().filter(|closing| closing.sid == sid) {
-                    closing.recorded = true;
-                }
-            }
+            AuditToWarden::Closed(sid) => self.closing.retain(|closing| closing.facts.sid != sid),
             AuditToWarden::Failed { sid, reason } => {
                 let found = self
                     .connections
@@ -496,9 +511,9 @@ impl Warden {
                     "session {sid} cannot be recorded: {}",
                     escape(reason.as_bytes(), 200)
                 );
-                for closing in self.closing.iter_mut().filter(|closing| closing.sid == sid) {
-                    closing.recorded = true;
-                }
+                // Nothing more will be heard of its record.
+                self.closing
+                    .retain(|closing| closing.facts.sid != sid || closing.last_record.is_none());
                 if let Some(cid) = found {
                     self.refuse(
                         cid,
@@ -643,7 +658,6 @@ impl Warden {
             launched,
             opened: Instant::now(),
             progress,
-            end: None,
         };
         self.front.tell(&WardenToFront::Authenticated(cid), &[]);
         self.audit
@@ -697,9 +711,10 @@ impl Warden {
             &[],
         );
         let until = Instant::now() + super::connections::SETUP;
+        let peer = connection.peer;
         let before = std::mem::replace(&mut connection.state, State::Refused { until });
         if let State::Session(session) = before {
-            self.close(session, end, Gone::No);
+            self.close(session.facts(cid, peer), session, end, Gone::No);
         }
     }
 
@@ -710,63 +725,62 @@ impl Warden {
         };
         connection.kill();
         if let State::Session(session) = connection.state {
-            self.close(session, end, gone);
+            self.close(session.facts(cid, connection.peer), session, end, gone);
         }
     }
 
     /// Ends all processes of a session. What is left is cleared when the kernel and the others are done with it.
-    fn close(&mut self, session: Session, end: SessionEnd, gone: Gone) {
+    fn close(&mut self, facts: SessionFacts, session: Session, end: SessionEnd, gone: Gone) {
         let Session {
             sid,
             slot,
             launched,
             opened,
-            end: known,
             ..
         } = session;
         // The kernel ends the whole PID namespace with its first process, and no process can escape it.
         launched.child.kill().ok();
         self.broker.tell(&WardenToBroker::CloseSession(sid), &[]);
         let broker_done = self.broker.link().is_none();
-        let end = known.unwrap_or(end);
-        let recorded = false;
+        let process_gone = gone == Gone::Yes;
+        let launched = Some(launched);
         self.closing.push(Closing {
-            sid,
+            facts,
             slot,
             launched,
             opened,
             end,
-            process_gone: gone == Gone::Yes,
+            process_gone,
             broker_done,
-            recorded,
+            last_record: None,
         });
     }
 
-    /// Lets go of sessions of which nothing is left: only then is their slot free for another.
+    /// Lets go of sessions of which nothing is left: only then is their slot free for another. Their last record is
+    /// told to audit until it has it.
     fn clear(&mut self) {
-        let mut left = Vec::new();
-        for closing in std::mem::take(&mut self.closing) {
-            if closing.process_gone && closing.broker_done && self.host.clear(&closing.launched) {
-                let duration_ms =
-                    u64::try_from(closing.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let event = Event::SessionClose {
-                    reason: closing.end,
-                    duration_ms,
-                };
-                self.audit.tell(
-                    &WardenToAudit::CloseSession {
-                        sid: closing.sid,
-                        event,
-                    },
-                    &[],
-                );
-                self.slots.free(closing.slot);
-                tracing::info!("session {} ended after {} ms", closing.sid, duration_ms);
-            } else {
-                left.push(closing);
+        for closing in &mut self.closing {
+            let done = closing.process_gone && closing.broker_done;
+            let Some(launched) = closing.launched.as_ref().filter(|_| done) else {
+                continue;
+            };
+            if !self.host.clear(launched) {
+                continue;
             }
+            closing.launched = None;
+            self.slots.free(closing.slot);
+            let duration_ms =
+                u64::try_from(closing.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let sid = closing.facts.sid;
+            tracing::info!("session {sid} ended after {duration_ms} ms");
+            let event = Event::SessionClose {
+                reason: closing.end,
+                duration_ms,
+            };
+            closing.last_record = Some(event.clone());
+            self.audit
+                .tell(&WardenToAudit::CloseSession { sid, event }, &[]);
         }
-        self.closing = left;
     }
 
     fn enforce_deadlines(&mut self) {
@@ -895,7 +909,7 @@ fn sandbox_facts(host: &Host, uid: u32, grant: &Grant) -> SandboxFacts {
             "none"
         }
     };
-    let config = match grant.config {
+    let config = match host.config_access(grant.config) {
         ConfigAccess::ReadWrite => "read-write",
         ConfigAccess::ReadOnly => "read-only",
         ConfigAccess::Absent => "absent",

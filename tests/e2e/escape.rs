@@ -74,15 +74,17 @@ fn p05_sessions_run_under_unprivileged_uids_of_their_own() {
     let server = Server::start();
     let _one = server.background("sleep 100");
     let _two = server.background("sleep 100");
-    let mut uids: Vec<u32> = server
-        .session_processes()
-        .iter()
-        .filter(|process| process.line == "sleep 100")
-        .map(|process| process.uid)
-        .collect();
-    uids.sort_unstable();
-    uids.dedup();
-    assert_eq!(uids.len(), 2, "{uids:?}");
+    let uids = eventually("both run", || {
+        let all = server.session_processes();
+        let mut uids: Vec<u32> = all
+            .iter()
+            .filter(|process| process.line == "sleep 100")
+            .map(|process| process.uid)
+            .collect();
+        uids.sort_unstable();
+        (uids.len() == 2).then_some(uids)
+    });
+    assert_ne!(uids[0], uids[1]);
     let strange = server
         .processes()
         .into_iter()
@@ -479,11 +481,7 @@ fn p26_all_namespaces_differ_from_the_servers_and_from_another_sessions() {
             })
             .collect()
     };
-    let other = server
-        .session_processes()
-        .into_iter()
-        .find(|process| process.line == "sleep 100")
-        .unwrap();
+    let other = server.find("sleep 100");
     let mine: Vec<String> = server
         .run("cd /proc/self/ns; readlink mnt pid user ipc uts cgroup")
         .good()
@@ -603,6 +601,7 @@ fn p32_a_fork_bomb_stays_in_its_session() {
 fn p33_memory_without_end_ends_its_program_alone() {
     let server = Server::start();
     let _other = server.background("sleep 100");
+    server.find("sleep 100");
     let done = server.run(&python(
         "import sys; b=[]\nwhile True: b.append(bytearray(1<<22))",
     ));

@@ -294,6 +294,15 @@ impl Server {
             .collect()
     }
 
+    /// A session's process with this command line, once it is there.
+    pub fn find(&self, line: &str) -> Process {
+        eventually(line, || {
+            self.session_processes()
+                .into_iter()
+                .find(|process| process.line == line)
+        })
+    }
+
     /// The records of all sessions and of the ledger, each file's in order.
     pub fn records(&self) -> Vec<Value> {
         let mut records = Vec::new();

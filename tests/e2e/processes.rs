@@ -323,6 +323,7 @@ fn each_process_that_ends_is_replaced_and_sessions_go_on() {
 fn a_connection_that_is_killed_ends_its_session_alone() {
     let server = Server::start();
     let _other = server.background("sleep 101");
+    server.find("sleep 101");
     let front = find(&server, "front").unwrap();
     let others: Vec<u32> = server
         .processes()
@@ -354,12 +355,9 @@ fn a_connection_that_is_killed_ends_its_session_alone() {
 fn a_session_whose_init_is_killed_ends_alone() {
     let server = Server::start();
     let _other = server.background("sleep 101");
+    server.find("sleep 101");
     let mut session = server.background("sleep 102");
-    let victim = server
-        .session_processes()
-        .into_iter()
-        .find(|process| process.line == "sleep 102")
-        .unwrap();
+    let victim = server.find("sleep 102");
     let init = server
         .session_processes()
         .into_iter()

@@ -194,12 +194,7 @@ fn another_sessions_uid_is_refused_by_the_broker() {
     // The socket has no path outside its session; the test reaches it as only root can, and is refused as root.
     let server = Server::with_supervisor();
     let _session = server.background("sleep 100");
-    let pid = server
-        .session_processes()
-        .into_iter()
-        .find(|process| process.line == "sleep 100")
-        .unwrap()
-        .pid;
+    let pid = server.find("sleep 100").pid;
     let mut stream =
         std::os::unix::net::UnixStream::connect(format!("/proc/{pid}/root/run/hassio.sock"))
             .unwrap();
