@@ -10,7 +10,7 @@ use std::path::Path;
 use hassio_sshd::audit::verify;
 use hassio_sshd::config::{Configs, Environment, Options, ServeArguments, VerifyArguments};
 use hassio_sshd::policy::sandbox::Sandbox;
-use hassio_sshd::sys::{Errno, descriptor, net, process};
+use hassio_sshd::sys::{Errno, descriptor, net, process, wait};
 use hassio_sshd::wire;
 use nix::unistd::{Gid, Uid, fchown};
 
@@ -264,9 +264,31 @@ pub(crate) fn start_log(level: &str) {
     let level = level.parse().unwrap_or(tracing::Level::INFO);
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Patient)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // A second start in one process changes nothing.
     log.try_init().ok();
+}
+
+/// Writes a line to stderr if there is room for it, and drops it if not: who does not read the log does not stop the
+/// server. O_NONBLOCK would be the reader's too.
+struct Patient;
+
+/// What a pipe that can be written to takes without waiting: PIPE_BUF, pipe(7).
+const LINE_BYTES: usize = 4096;
+
+impl Write for Patient {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let stderr = std::io::stderr();
+        if wait::writable(stderr.as_fd()).unwrap_or(true) {
+            let cut = line.get(..LINE_BYTES).unwrap_or(line);
+            stderr.lock().write_all(cut)?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -143,6 +143,7 @@ fn run_warden() -> Result<(), Fatal> {
     host.not_in_force()
         .into_iter()
         .for_each(|text| tracing::warn!("not in force: {text}"));
+    let identity = Sandbox::shipped().map_err(fatal)?.identity;
     let handover = Handover {
         program,
         front,
@@ -152,7 +153,8 @@ fn run_warden() -> Result<(), Fatal> {
         listeners,
         options_digest: config.options_digest,
         policy_digest: hassio_sshd::policy::digest(),
-        slots: Sandbox::shipped().map_err(fatal)?.identity.slots,
+        slots: identity.slots,
+        slots_of_one_login: identity.slots_of_one_login,
         ssh: Ssh::shipped().map_err(fatal)?,
     };
     warden::run(host, handover).map_err(fatal)

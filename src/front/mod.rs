@@ -65,6 +65,7 @@ struct Front<'a> {
 
 struct Running {
     cid: ConnectionId,
+    peer: Peer,
     pidfd: OwnedFd,
     authenticated: bool,
 }
@@ -195,16 +196,31 @@ impl Front<'_> {
         let fresh = self
             .connections
             .iter()
-            .filter(|running| !running.authenticated)
-            .count();
-        if fresh >= self.limits.unauthenticated {
-            self.refused(peer, "too many connections that have not logged in");
+            .filter(|running| !running.authenticated);
+        if fresh.count() >= self.limits.unauthenticated {
+            // The one that has had most time makes room: whoever holds connections open locks nobody out.
+            self.end_oldest_fresh();
         } else if self.connections.len() >= self.limits.connections {
             self.refused(peer, "too many connections");
-        } else {
-            return self.fork(peer, stream);
+            return Ok(None);
         }
-        Ok(None)
+        self.fork(peer, stream)
+    }
+
+    /// Connections stand in the order in which they came.
+    fn end_oldest_fresh(&mut self) {
+        let oldest = self
+            .connections
+            .iter()
+            .position(|running| !running.authenticated);
+        if let Some(running) = oldest.map(|at| self.connections.remove(at)) {
+            // Gone already, if not.
+            process::kill(running.pidfd.as_fd()).ok();
+            self.refused(
+                running.peer,
+                "too many connections that have not logged in: the oldest made room",
+            );
+        }
     }
 
     fn fork(&mut self, peer: Peer, stream: OwnedFd) -> Result<Option<Accepted>, FrontError> {
@@ -246,6 +262,7 @@ impl Front<'_> {
         {
             Ok(()) => self.connections.push(Running {
                 cid,
+                peer,
                 pidfd: child.pidfd,
                 authenticated: false,
             }),

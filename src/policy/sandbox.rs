@@ -39,6 +39,7 @@ pub struct Sandbox {
 pub struct Identity {
     pub session_uid: u32,
     pub slots: u32,
+    pub slots_of_one_login: usize,
     pub foreign_uid: u32,
     pub front_uid: u32,
     pub keys_uid: u32,

@@ -58,6 +58,27 @@ struct Condition {
 struct Common {
     calls: Vec<String>,
     x86_64: Vec<String>,
+    only: Vec<Only>,
+}
+
+/// A call that is allowed with one of these values of one argument alone.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Only {
+    call: String,
+    argument: u8,
+    values: Vec<u32>,
+    #[expect(dead_code, reason = "for the reader of the file")]
+    why: String,
+}
+
+impl Only {
+    fn filter(&self) -> impl Iterator<Item = Value> {
+        self.values.iter().map(|value| {
+            let test = json!({ "index": self.argument, "type": "dword", "op": "eq", "val": value });
+            json!({ "syscall": self.call, "args": [test] })
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,7 +88,7 @@ struct Process {
     why: String,
     calls: Vec<String>,
     #[serde(default)]
-    unshare_thread: bool,
+    only: Vec<Only>,
     #[serde(default)]
     x86_64: Vec<String>,
 }
@@ -139,12 +160,8 @@ impl Seccomp {
             .into_iter()
             .map(|call| json!({ "syscall": call }))
             .collect();
-        if processes.iter().any(|process| process.unshare_thread) {
-            /// linux/sched.h
-            const CLONE_THREAD: u64 = 0x10000;
-            let only = json!({ "index": 0, "type": "dword", "op": "eq", "val": CLONE_THREAD });
-            filter.push(json!({ "syscall": "unshare", "args": [only] }));
-        }
+        let only = processes.iter().flat_map(|process| &process.only);
+        filter.extend(self.common.only.iter().chain(only).flat_map(Only::filter));
         let rules = json!({ "process": {
             "mismatch_action": "kill_process", "match_action": "allow", "filter": filter,
         } });
@@ -302,6 +319,7 @@ mod tests {
         let connection = policy.rules(Subject::Connection, "x86_64").json;
         for call in [
             "kill",
+            "tgkill",
             "tkill",
             "clone",
             "clone3",

@@ -118,6 +118,16 @@ impl Host {
         for step in plan::template(&policy, &folders, &settings.tool) {
             here(&step, &staging)?;
         }
+        // A set-id file or a device that somebody leaves in the folder is neither for the warden.
+        let folder = settings.config_dir.clone();
+        let own_view = Mount::copy_of(&folder).and_then(|copy| {
+            copy.restrict(&[Attribute::NoSuid, Attribute::NoDev])?;
+            copy.attach(&folder)
+        });
+        own_view.map_err(|source| SandboxError::Mount {
+            target: folder,
+            source,
+        })?;
         let mut host = Self {
             policy,
             settings,

@@ -31,6 +31,21 @@ pub fn readable(fds: &[BorrowedFd<'_>], until: Option<Instant>) -> nix::Result<V
     }
 }
 
+/// Whether something can be written to `fd` now without waiting: for a pipe, at least PIPE_BUF bytes (poll(2), pipe(7)).
+///
+/// # Errors
+/// EINVAL; not seen.
+pub fn writable(fd: BorrowedFd<'_>) -> nix::Result<bool> {
+    let mut set = [PollFd::new(fd, PollFlags::POLLOUT)];
+    loop {
+        match poll(&mut set, PollTimeout::ZERO) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(ready) => return Ok(ready > 0),
+        }
+    }
+}
+
 /// Rounded up, so that a deadline is over when the wait for it is.
 fn timeout(wait: Duration) -> PollTimeout {
     let milliseconds = wait.as_micros().div_ceil(1000);

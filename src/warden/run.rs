@@ -60,6 +60,8 @@ pub struct Handover {
     pub policy_digest: String,
     /// How many sessions may run at the same time.
     pub slots: u32,
+    /// How many of them with one key, or with the password.
+    pub slots_of_one_login: usize,
     /// Patience and numbers.
     pub ssh: Ssh,
 }
@@ -610,6 +612,14 @@ impl Warden {
             connection.kill();
             return;
         };
+        let same = |other: &&Connection| matches!(&other.state, State::Session(session) if session.grant.login == grant.login);
+        if self.connections.values().filter(same).count() >= self.handover.slots_of_one_login {
+            let reason = "too many sessions with this key; please end one of them";
+            return self.refuse(cid, reason, SessionEnd::Limit);
+        }
+        let Some(connection) = self.connections.get_mut(&cid) else {
+            return;
+        };
         let sid = SessionId::new();
         let Some(slot) = self.slots.take(sid) else {
             return self.refuse(
@@ -842,6 +852,7 @@ impl Warden {
         };
         self.audit
             .tell(&WardenToAudit::Record(Record::new(event)), &[]);
+        self.host.retire();
         for child in [self.keys.dismiss(), self.broker.dismiss()]
             .into_iter()
             .flatten()

@@ -1,8 +1,8 @@
 //! Who gets in, and what everybody else learns.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::Command;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -294,22 +294,92 @@ fn silence_and_garbage_end_at_the_grace_limit_and_a_good_login_goes_on() {
 }
 
 #[test]
-fn connections_that_do_not_log_in_are_bounded() {
+fn connections_that_do_not_log_in_are_bounded_and_lock_nobody_out() {
     let server = Server::start();
     let all: Vec<TcpStream> = (0..60)
         .filter_map(|_| TcpStream::connect(("127.0.0.1", server.port)).ok())
         .collect();
-    eventually("refusals are on record", || {
+    eventually("those that made room are on record", || {
         (!server.records_of("conn.refuse").is_empty()).then_some(())
     });
-    let connections = server
-        .processes()
-        .iter()
-        .filter(|process| process.line.ends_with("front"))
-        .count()
-        - 1;
-    assert!(connections <= 32, "{connections}");
+    let count = || {
+        server
+            .processes()
+            .iter()
+            .filter(|process| process.line.ends_with("front"))
+            .count()
+    };
+    within(Duration::from_secs(3), "they are bounded", || count() <= 33);
+    server.run("true").good();
     drop(all);
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let server = Server::start();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let data = server.dir.join("unread");
+    std::fs::create_dir(&data).unwrap();
+    let mut command = Command::new(crate::harness::app().join("hassio-sshd"));
+    command
+        .env_clear()
+        .args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
+    command
+        .arg("--options")
+        .arg(server.dir.join("options.json"));
+    command
+        .arg("--config-dir")
+        .arg(server.dir.join("config"))
+        .arg("--data-dir")
+        .arg(&data);
+    let mut unread = command.stderr(Stdio::piped()).spawn().unwrap();
+    let pipe = unread.stderr.take().unwrap();
+    nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    within(Duration::from_secs(10), "it listens", || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    // Each login is two lines of more than a hundred bytes.
+    for _ in 0..30 {
+        let mut ssh = server.ssh();
+        ssh.args([
+            "-o",
+            "StrictHostKeyChecking=no",
+            "root@127.0.0.1",
+            "--",
+            "true",
+        ]);
+        let words: Vec<String> = ssh
+            .get_args()
+            .map(|word| {
+                word.to_str()
+                    .unwrap()
+                    .replace(&format!("Port={}", server.port), &format!("Port={port}"))
+            })
+            .collect();
+        let mut ssh = server.client("ssh");
+        ssh.args(words);
+        finish(ssh).good();
+    }
+    unread.kill().unwrap();
+    unread.wait().unwrap();
+    drop(pipe);
+}
+
+#[test]
+fn one_login_cannot_take_all_sessions() {
+    let server = Server::start();
+    let held: Vec<_> = (0..16).map(|_| server.background("sleep 100")).collect();
+    let done = server.run("true");
+    assert_eq!(done.code(), 254, "{done:?}");
+    assert!(
+        done.stderr.contains("too many sessions with this key"),
+        "{done:?}"
+    );
+    drop(held);
     within(Duration::from_secs(5), "a login works again", || {
         server.run("true").code() == 0
     });

@@ -211,13 +211,11 @@ fn puttys_client_does_a_round_trip() {
         ppk.to_str().unwrap(),
     ]);
     finish(convert).good();
-    let fingerprint = {
+    let fingerprint = crate::harness::eventually("the host key's fingerprint is logged", || {
         let log = server.log();
-        let at = log
-            .find("SHA256:")
-            .expect("the host key's fingerprint is logged");
-        log[at..].split_whitespace().next().unwrap().to_owned()
-    };
+        let at = log.find("SHA256:")?;
+        log[at..].split_whitespace().next().map(str::to_owned)
+    });
     let mut plink = server.client("plink");
     plink.args([
         "-batch",

@@ -424,6 +424,7 @@ fn p22_the_kernel_cannot_be_told_anything() {
         "cat /proc/kcore | head -c 1 | grep .",
         "grep . /proc/kallsyms",
         "cat /proc/cmdline | grep .",
+        "echo 'some 500000 1000000' > /proc/pressure/cpu",
     ] {
         refused(&server, line);
     }
@@ -946,6 +947,18 @@ fn p47_leases_are_refused() {
             .stderr
             .contains("Operation not permitted")
     );
+}
+
+#[test]
+fn what_is_counted_for_the_whole_machine_is_out_of_reach() {
+    let server = Server::start();
+    // io_setup(2); seccomp(2) with SECCOMP_FILTER_FLAG_NEW_LISTENER.
+    for (call, errno) in [("206, 4000, b\"\\0\" * 8", 38), ("317, 1, 8, 0", 1)] {
+        let line = python(&format!(
+            "import ctypes; l=ctypes.CDLL(None,use_errno=True); print(l.syscall({call}), ctypes.get_errno())"
+        ));
+        assert_eq!(server.run(&line).good(), format!("-1 {errno}"), "{call}");
+    }
 }
 
 #[test]

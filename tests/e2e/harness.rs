@@ -93,6 +93,8 @@ impl Server {
     pub fn at(dir: PathBuf, setup: Setup) -> Self {
         for name in ["config", "data", "client"] {
             fs::create_dir_all(dir.join(name)).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(dir.join(name), mode).unwrap();
         }
         fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         (setup.config)(&dir.join("config"));
@@ -570,7 +572,9 @@ pub fn public(path: &Path) -> String {
 pub fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!("hassio-sshd-e2e-{}-{number}", std::process::id()));
+    // On a disk, and open to the client's user, wherever this checkout and TMPDIR are.
+    let dir =
+        Path::new("/var/tmp").join(format!("hassio-sshd-e2e-{}-{number}", std::process::id()));
     fs::create_dir(&dir).unwrap();
     dir
 }
