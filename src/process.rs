@@ -175,7 +175,10 @@ pub(crate) fn prepare(config: &WardenConfig, init: OwnedFd, tag: String) -> Resu
         Errno::EPERM => "cannot make a mount namespace: the container lacks SYS_ADMIN".to_owned(),
         errno => format!("cannot make a mount namespace: {errno}"),
     })?;
-    mount::make_private().map_err(fatal)?;
+    mount::make_private().map_err(|errno| match errno {
+        Errno::EACCES => "cannot make the mounts private: AppArmor refuses it; is the app's own profile in force?".to_owned(),
+        errno => format!("cannot make the mounts private: {errno}"),
+    })?;
     let folders = config
         .folders
         .iter()

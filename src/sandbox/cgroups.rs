@@ -187,7 +187,10 @@ impl SessionGroup {
 fn version_2(parent: &str, limits: &Limits) -> Result<Group, Errno> {
     let path = own_path("")?;
     // Where an earlier life of this server moved its surroundings.
-    let path = path.strip_suffix(SERVER).unwrap_or(&path);
+    let path = path
+        .strip_suffix(SERVER)
+        .filter(|above| above.ends_with('/'))
+        .unwrap_or(&path);
     let here = Group::hierarchy_v2()?.descend(path)?;
     let controllers = here.read("cgroup.controllers")?;
     if !["pids", "memory"]
