@@ -331,17 +331,12 @@ impl Reader {
         match self.take(name) {
             None => Some(Vec::new()),
             Some(Value::List(ref list)) => {
-                let mut texts = Vec::new();
-                for (i, value) in list.iter().enumerate() {
-                    match value {
-                        Value::Text(text) => texts.push(text.clone()),
-                        other => {
-                            let value = format!("{} in place {}", other.shown(), i + 1);
-                            return self.wrong(name, value, right);
-                        }
-                    }
-                }
-                Some(texts)
+                // What is no text is no key either, and does not take the others with it.
+                let text = |value: &Value| match value {
+                    Value::Text(text) => text.clone(),
+                    other => other.shown(),
+                };
+                Some(list.iter().map(text).collect())
             }
             // A key that was pasted without the brackets around it is long, and shown cut.
             Some(other) => self.wrong(name, other.shown(), right),
@@ -353,6 +348,9 @@ impl Reader {
         match self.take("password") {
             None => Some(None),
             Some(Value::Text(ref text)) if text.is_empty() => Some(None),
+            Some(Value::Text(ref text)) if text.trim().is_empty() => {
+                self.wrong("password", "blank".to_owned(), &right)
+            }
             Some(Value::Text(ref text)) if text.len() <= PASSWORD_BYTES => {
                 Some(Some(Zeroizing::new(text.clone())))
             }

@@ -173,14 +173,20 @@ impl Cgroups {
 }
 
 impl SessionGroup {
-    /// Moves this process into the group (version 1), which can take the kernel some milliseconds.
+    /// Whether a child has to be moved into it, rather than born there.
+    #[must_use]
+    pub fn is_moved_into(&self) -> bool {
+        !self.moved_into.is_empty()
+    }
+
+    /// Moves the first process of this PID namespace into the group (version 1).
     ///
     /// # Errors
     /// None but what the kernel gives for a group that is there.
-    pub fn enter(&self) -> Result<(), Errno> {
+    pub fn admit_init(&self) -> Result<(), Errno> {
         self.moved_into
             .iter()
-            .try_for_each(|group| group.write("cgroup.procs", "0"))
+            .try_for_each(|group| group.write("cgroup.procs", "1"))
     }
 }
 

@@ -12,6 +12,9 @@ use crate::wire::{ConnectionToWarden, Event, Link, SessionEnd, SessionFacts, War
 /// How long a sandbox may take to be made and put on record.
 pub(super) const SETUP: Duration = Duration::from_secs(10);
 
+/// How long the broker may take to let go of a session.
+pub(super) const RELEASE: Duration = Duration::from_secs(5);
+
 /// One SSH transport's process.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -68,6 +71,8 @@ pub(super) struct Closing {
     pub(super) launched: Option<Launched>,
     pub(super) opened: Instant,
     pub(super) end: SessionEnd,
+    /// Since when.
+    pub(super) since: Instant,
     pub(super) process_gone: bool,
     pub(super) broker_done: bool,
     /// What its last record says, once nothing of it is left and its slot is free; until audit has it on the disk.

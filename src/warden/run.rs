@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::WaitStatus;
 
-use super::connections::{Closing, Connection, Progress, Session, Slots, State};
-use super::servers::{Server, ServerError};
+use super::connections::{Closing, Connection, Progress, RELEASE, Session, Slots, State};
+use super::servers::{Ended, Server, ServerError};
 use crate::model::{ConfigAccess, ConnectionId, Grant, Network, SessionId, escape};
 use crate::policy::ssh::Ssh;
 use crate::sandbox::{Host, Report, SandboxError};
@@ -352,8 +352,10 @@ impl Warden {
             return Ok(());
         };
         let how = match status {
-            WaitStatus::Exited(_, code) => format!("ended with status {code}"),
-            WaitStatus::Signaled(_, signal, _) => format!("was ended by {signal}"),
+            WaitStatus::Exited(_, code) => Ended::ByItself(format!("ended with status {code}")),
+            // By the warden, or by somebody who may do worse.
+            WaitStatus::Signaled(_, Signal::SIGKILL, _) => Ended::Killed,
+            WaitStatus::Signaled(_, signal, _) => Ended::ByItself(format!("was ended by {signal}")),
             _ => return Ok(()),
         };
         if self.stopping.is_none() {
@@ -385,7 +387,7 @@ impl Warden {
         if let Some(cid) = session {
             // What it said before its end matters more than the end.
             self.listen_to_children();
-            tracing::warn!("session-init of connection {cid} {how}");
+            tracing::warn!("session-init of connection {cid} {}", how.text());
             self.end(cid, SessionEnd::Init, Gone::Yes);
         }
         Ok(())
@@ -760,6 +762,7 @@ impl Warden {
             launched,
             opened,
             end,
+            since: Instant::now(),
             process_gone,
             broker_done,
             last_record: None,
@@ -795,6 +798,11 @@ impl Warden {
 
     fn enforce_deadlines(&mut self) {
         let now = Instant::now();
+        let holds = |closing: &Closing| !closing.broker_done && now >= closing.since + RELEASE;
+        if self.closing.iter().any(holds) {
+            // A new one knows nothing of sessions that are over.
+            self.broker.kill("does not let go of a session");
+        }
         let late: Vec<ConnectionId> = self
             .connections
             .iter()

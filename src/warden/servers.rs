@@ -55,6 +55,24 @@ enum Life<Out, In> {
     },
 }
 
+/// How a process ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It gave up, or broke a rule; the text says how.
+    ByItself(String),
+    /// Somebody ended it: no sign that the next one will not work.
+    Killed,
+}
+
+impl Ended {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::ByItself(text) => text,
+            Self::Killed => "was ended",
+        }
+    }
+}
+
 impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
     /// Not started yet: due at once.
     pub(super) fn new(name: &'static str, config: OwnedFd) -> Self {
@@ -122,14 +140,17 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
     ///
     /// # Errors
     /// `Hopeless` when it will not be tried again.
-    pub(super) fn ended(&mut self, how: &str) -> Result<(), ServerError> {
+    pub(super) fn ended(&mut self, how: &Ended) -> Result<(), ServerError> {
         let settled =
             matches!(&self.life, Life::Running { since, .. } if since.elapsed() >= SETTLED);
-        self.failures = if settled { 0 } else { self.failures + 1 };
+        self.failures = match how {
+            Ended::ByItself(_) if !settled => self.failures + 1,
+            Ended::ByItself(_) | Ended::Killed => 0,
+        };
         if self.failures >= ATTEMPTS {
             return Err(ServerError::Hopeless { name: self.name });
         }
-        tracing::warn!("{} {how}; it is started again", self.name);
+        tracing::warn!("{} {}; it is started again", self.name, how.text());
         let pause = if settled { Duration::ZERO } else { PAUSE };
         self.life = Life::Waiting {
             until: Instant::now() + pause,
@@ -144,6 +165,14 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         };
         if let Err(error) = link.send_with(message, fds) {
             tracing::warn!("{} does not listen ({error}); it is ended", self.name);
+            child.kill().ok();
+        }
+    }
+
+    /// Ends it, because it `does` something; it will be started again.
+    pub(super) fn kill(&self, does: &str) {
+        if let Life::Running { child, .. } = &self.life {
+            tracing::error!("{} {does}; it is ended", self.name);
             child.kill().ok();
         }
     }

@@ -87,7 +87,7 @@ fn one_bad_key_line_is_reported_and_the_rest_work() {
     let good = public(&server.dir.join("client/key"));
     let short = server.dir.join("client/short");
     make_key(&short, "rsa", &["-b", "1024"]);
-    let lines = json!({ "authorized_keys": ["ssh-ed25519 AAAA broken", public(&short), good, "no-pty ssh-rsa AAAA x"] });
+    let lines = json!({ "authorized_keys": ["ssh-ed25519 AAAA broken", public(&short), good, "no-pty ssh-rsa AAAA x", 5] });
     let server = Server::at(
         server.into_dir(),
         Setup {
@@ -101,7 +101,7 @@ fn one_bad_key_line_is_reported_and_the_rest_work() {
         log.contains("line 1") && log.contains("line 2") && log.contains("1024 bits"),
         "{log}"
     );
-    assert!(log.contains("line 4"), "{log}");
+    assert!(log.contains("line 4") && log.contains("line 5"), "{log}");
 }
 
 #[test]
