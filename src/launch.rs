@@ -59,6 +59,8 @@ enum LaunchError {
     Encode(#[from] wire::CodecError),
     #[error("cannot read the policy")]
     Policy(#[from] hassio_sshd::policy::PolicyError),
+    #[error("cannot open the log's pipe once more")]
+    Log(#[source] Errno),
     #[error("cannot become the warden")]
     Become(#[source] Errno),
 }
@@ -158,10 +160,23 @@ fn read_options(arguments: &ServeArguments) -> Option<Configs> {
     }
 }
 
+/// Makes stderr, where it is a pipe, a description that is this server's alone and does not wait for its reader. All the
+/// processes inherit it.
+fn own_stderr() -> Result<(), LaunchError> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let own = descriptor::pipe_without_waiting(stderr.as_fd()).map_err(LaunchError::Log)?;
+    match own {
+        Some(own) => descriptor::standard([stdin.as_fd(), stdout.as_fd(), own.as_fd()])
+            .map_err(LaunchError::Log),
+        None => Ok(()),
+    }
+}
+
 fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
     if !Uid::effective().is_root() {
         return Err(LaunchError::NotRoot);
     }
+    own_stderr()?;
     let folder = |path: &Path, option| {
         let found = fs::metadata(path).and_then(|found| match found.is_dir() {
             true => Ok(()),
@@ -272,18 +287,27 @@ pub(crate) fn start_log(level: &str) {
 }
 
 /// Writes a line to stderr if there is room for it, and drops it if not: who does not read the log does not stop the
-/// server. O_NONBLOCK would be the reader's too.
+/// server.
 struct Patient;
 
-/// What a pipe that can be written to takes without waiting: PIPE_BUF, pipe(7).
+/// What a pipe takes whole or not at all: PIPE_BUF, pipe(7).
 const LINE_BYTES: usize = 4096;
 
 impl Write for Patient {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let stderr = std::io::stderr();
+        // A pipe does not wait by itself (see `own_stderr`); this is for terminals and sockets.
         if wait::writable(stderr.as_fd()).unwrap_or(true) {
-            let cut = line.get(..LINE_BYTES).unwrap_or(line);
-            stderr.lock().write_all(cut)?;
+            let written = match line.get(..LINE_BYTES - 1) {
+                Some(cut) if line.len() > LINE_BYTES => {
+                    stderr.lock().write_all(&[cut, b"\n"].concat())
+                }
+                _ => stderr.lock().write_all(line),
+            };
+            match written {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                written => written?,
+            }
         }
         Ok(line.len())
     }

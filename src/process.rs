@@ -185,10 +185,13 @@ pub(crate) fn prepare(config: &WardenConfig, init: OwnedFd, tag: String) -> Resu
         .filter(|(outside, _)| outside.is_dir())
         .cloned()
         .collect();
+    // Mounts go to a place, not to a link that leads there; the link is the owner's, who named it.
+    let config_dir = std::fs::canonicalize(&config.config_dir)
+        .map_err(|error| format!("cannot use {}: {error}", config.config_dir.display()))?;
     let own = std::env::current_exe().map_err(fatal)?;
     let settings = Settings {
         tool: own.with_file_name("hassio"),
-        config_dir: config.config_dir.clone(),
+        config_dir,
         folders,
         read_only_without_idmap: config.read_only_without_idmap,
         tag,

@@ -336,6 +336,28 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_cannot_have_the_kernel_signal_its_siblings() {
+        let rules = Seccomp::shipped()
+            .unwrap()
+            .rules(Subject::Connection, "x86_64")
+            .json;
+        let rules: Value = serde_json::from_str(&rules).unwrap();
+        let filter = rules["process"]["filter"].as_array().unwrap();
+        let values = |call: &str| -> Vec<Option<u64>> {
+            let of = filter.iter().filter(|rule| rule["syscall"] == call);
+            of.map(|rule| rule["args"][0]["val"].as_u64()).collect()
+        };
+        // F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP; and none without a condition.
+        for bad in [None, Some(8), Some(10), Some(15)] {
+            assert!(!values("fcntl").contains(&bad), "{bad:?}");
+        }
+        for bad in [None, Some(0x8901), Some(0x8902)] {
+            assert!(!values("ioctl").contains(&bad), "{bad:?}");
+        }
+        assert!(values("fcntl").contains(&Some(3)) && values("ioctl").contains(&Some(0x5414)));
+    }
+
+    #[test]
     fn conditions_are_spread_over_rules() {
         let text = r#"
             calls = ["a"]

@@ -81,14 +81,18 @@ impl Cgroups {
         }
     }
 
-    /// Removes what an earlier life, ended by SIGKILL, left behind: empty groups. Others still end by themselves.
-    pub fn clean(&self) {
-        let parents: Vec<&Group> = match self {
+    /// The groups that hold those of sessions, one for each hierarchy.
+    fn parents(&self) -> Vec<&Group> {
+        match self {
             Self::V2(parent) => vec![parent],
             Self::V1 { pids, memory } => pids.iter().chain(memory).collect(),
-            Self::None(_) => vec![],
-        };
-        for parent in parents {
+            Self::None(_) => Vec::new(),
+        }
+    }
+
+    /// Removes what an earlier life, ended by SIGKILL, left behind: empty groups. Others still end by themselves.
+    pub fn clean(&self) {
+        for parent in self.parents() {
             for name in parent.children().unwrap_or_default() {
                 // Busy ones are of processes that are ending.
                 parent.remove(&name).ok();
@@ -145,15 +149,12 @@ impl Cgroups {
 
     /// Removes the group that holds all sessions, if it is empty.
     pub(super) fn retire(&self, parent: &str) {
-        let above = |group: &Group| group.descend("..").and_then(|above| above.remove(parent));
-        match self {
-            Self::V2(group) => {
-                above(group).ok();
-            }
-            Self::V1 { pids, memory } => pids.iter().chain(memory).for_each(|group| {
-                above(group).ok();
-            }),
-            Self::None(_) => {}
+        for group in self.parents() {
+            // Where a session is left, the next start cleans up.
+            group
+                .descend("..")
+                .and_then(|above| above.remove(parent))
+                .ok();
         }
     }
 
@@ -162,13 +163,12 @@ impl Cgroups {
     pub fn remove(&self, group: &SessionGroup) -> bool {
         let gone =
             |parent: &Group| matches!(parent.remove(&group.name), Ok(()) | Err(Errno::ENOENT));
-        let parents: Vec<&Group> = match self {
-            Self::V2(parent) => vec![parent],
-            Self::V1 { pids, memory } => pids.iter().chain(memory).collect(),
-            Self::None(_) => Vec::new(),
-        };
         // Each is tried, also after one that is not gone.
-        parents.into_iter().filter(|parent| !gone(parent)).count() == 0
+        self.parents()
+            .into_iter()
+            .filter(|parent| !gone(parent))
+            .count()
+            == 0
     }
 }
 

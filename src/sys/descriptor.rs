@@ -141,6 +141,26 @@ pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
     nix::unistd::pipe2(OFlag::O_CLOEXEC)
 }
 
+/// Where `fd` is a pipe: its writing end opened once more, so that not waiting for its reader is ours alone and not also
+/// that of whoever else holds it. None where it is something else. proc_pid_fd(5).
+///
+/// # Errors
+/// EACCES for a pipe of another user.
+pub fn pipe_without_waiting(fd: BorrowedFd<'_>) -> nix::Result<Option<OwnedFd>> {
+    use nix::sys::stat::{SFlag, fstat};
+    let kind = SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits());
+    if kind != SFlag::S_IFIFO {
+        return Ok(None);
+    }
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    match nix::fcntl::open(path.as_str(), flags, Mode::empty()) {
+        // Nobody has it open for reading.
+        Err(Errno::ENXIO) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
 /// Sets O_NONBLOCK.
 ///
 /// # Errors

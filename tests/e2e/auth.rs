@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Done, Server, Setup, eventually, finish, make_key, public, within};
+use crate::harness::{
+    Done, Server, Setup, eventually, finish, make_key, public, server_command, within,
+};
 
 /// ssh with this key file alone.
 fn with_key(server: &Server, user: &str, key: &str, more: &[&str]) -> Done {
@@ -322,20 +324,14 @@ fn a_log_that_nobody_reads_stops_nobody() {
         .local_addr()
         .unwrap()
         .port();
-    let data = server.dir.join("unread");
-    std::fs::create_dir(&data).unwrap();
-    let mut command = Command::new(crate::harness::app().join("hassio-sshd"));
-    command
-        .env_clear()
-        .args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
-    command
-        .arg("--options")
-        .arg(server.dir.join("options.json"));
-    command
-        .arg("--config-dir")
-        .arg(server.dir.join("config"))
-        .arg("--data-dir")
-        .arg(&data);
+    // A server of its own, with the first one's keys.
+    let dir = server.dir.join("unread");
+    for name in ["config", "data"] {
+        std::fs::create_dir_all(dir.join(name)).unwrap();
+    }
+    std::fs::copy(server.dir.join("options.json"), dir.join("options.json")).unwrap();
+    let mut command = server_command("serve", &dir);
+    command.args(["--listen", &format!("127.0.0.1:{port}")]);
     let mut unread = command.stderr(Stdio::piped()).spawn().unwrap();
     let pipe = unread.stderr.take().unwrap();
     nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();

@@ -619,6 +619,30 @@ fn p33_memory_without_end_ends_its_program_alone() {
 }
 
 #[test]
+fn a_session_is_in_a_group_with_limits_of_its_own() {
+    let server = Server::start();
+    let _session = server.background("sleep 100");
+    let pid = server.find("sleep 100").pid;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let in_force = server.log().contains("in force: control groups: version");
+    assert!(
+        in_force || std::env::var_os("REQUIRE_ALL").is_none(),
+        "no control groups here"
+    );
+    for controller in ["pids", "memory"].into_iter().filter(|_| in_force) {
+        let named = format!(":{controller}:/");
+        let group = groups.lines().find(|line| {
+            line.contains(&named) || line.starts_with("0::/") && !groups.contains(&named)
+        });
+        let name = format!("/{}-", server.pid());
+        assert!(
+            group.is_some_and(|group| group.contains("hassio-sshd-") && group.contains(&name)),
+            "{groups}"
+        );
+    }
+}
+
+#[test]
 fn p34_tmp_has_an_end() {
     let server = Server::start();
     let done = server.run("head -c 2G /dev/zero > /tmp/f; stat -c %s /tmp/f");

@@ -131,18 +131,8 @@ impl Server {
             .is_some()
             .then(|| after(&dir.join("supervisor"), "listening on "));
 
-        let mut command = Command::new(app().join("hassio-sshd"));
-        command
-            .env_clear()
-            .arg("serve")
-            .args(["--listen", "127.0.0.1:0"]);
-        for (name, value) in [
-            ("--options", "options.json"),
-            ("--config-dir", "config"),
-            ("--data-dir", "data"),
-        ] {
-            command.arg(name).arg(dir.join(value));
-        }
+        let mut command = server_command("serve", &dir);
+        command.args(["--listen", "127.0.0.1:0"]);
         if let Some(address) = address {
             command
                 .env("SUPERVISOR_TOKEN", TOKEN)
@@ -587,6 +577,21 @@ pub fn app() -> PathBuf {
             panic!("TEST_APP is not set: run scripts/test, or set it to what scripts/build prints")
         }
     }
+}
+
+/// `hassio-sshd WORD` with the files of a server's folder, without any environment.
+pub fn server_command(word: &str, dir: &Path) -> Command {
+    let mut command = Command::new(app().join("hassio-sshd"));
+    command.env_clear().arg(word);
+    let places = [
+        ("--options", "options.json"),
+        ("--config-dir", "config"),
+        ("--data-dir", "data"),
+    ];
+    for (name, place) in places {
+        command.arg(name).arg(dir.join(place));
+    }
+    command
 }
 
 /// Whether a program that a test needs is here; under REQUIRE_ALL=1 it has to be.

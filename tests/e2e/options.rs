@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Done, Server, Setup, app, finish, folder, make_key, public};
+use crate::harness::{Done, Server, Setup, app, finish, folder, make_key, public, server_command};
 
 /// `hassio-sshd serve` with this text as its options, which must not start.
 fn refused(name: &str, text: Option<&str>) -> Done {
@@ -19,13 +19,14 @@ fn refused(name: &str, text: Option<&str>) -> Done {
     let mut command = Command::new(app().join("hassio-sshd"));
     command
         .env_clear()
-        .args(["serve", "--listen", "127.0.0.1:0", "--options"])
-        .arg(dir.join(name));
-    command
-        .arg("--config-dir")
-        .arg(dir.join("config"))
-        .arg("--data-dir")
-        .arg(dir.join("data"));
+        .args(["serve", "--listen", "127.0.0.1:0"]);
+    for (option, place) in [
+        ("--options", name),
+        ("--config-dir", "config"),
+        ("--data-dir", "data"),
+    ] {
+        command.arg(option).arg(dir.join(place));
+    }
     let done = finish(command);
     fs::remove_dir_all(dir).unwrap();
     done
@@ -121,19 +122,8 @@ fn yaml_and_toml_options_are_read_by_their_ending() {
 #[test]
 fn a_port_that_is_taken_is_said() {
     let server = Server::start();
-    let mut command = Command::new(app().join("hassio-sshd"));
-    command
-        .env_clear()
-        .arg("serve")
-        .args(["--listen", &format!("127.0.0.1:{}", server.port)]);
-    command
-        .arg("--options")
-        .arg(server.dir.join("options.json"));
-    command
-        .arg("--config-dir")
-        .arg(server.dir.join("config"))
-        .arg("--data-dir")
-        .arg(server.dir.join("data"));
+    let mut command = server_command("serve", &server.dir);
+    command.args(["--listen", &format!("127.0.0.1:{}", server.port)]);
     let done = finish(command);
     assert_eq!(done.code(), 1);
     assert!(
@@ -145,17 +135,7 @@ fn a_port_that_is_taken_is_said() {
 #[test]
 fn check_says_what_is_in_force() {
     let server = Server::start();
-    let mut command = Command::new(app().join("hassio-sshd"));
-    command
-        .env_clear()
-        .arg("check")
-        .arg("--options")
-        .arg(server.dir.join("options.json"));
-    command
-        .arg("--config-dir")
-        .arg(server.dir.join("config"))
-        .arg("--data-dir")
-        .arg(server.dir.join("data"));
+    let command = server_command("check", &server.dir);
     let done = finish(command);
     assert!(
         done.good().contains("in force:") && done.stdout.contains("id-mapped"),
@@ -210,4 +190,14 @@ fn a_folder_that_cannot_be_id_mapped_refuses_sessions_unless_read_only_is_accept
         assert_eq!(done.stdout, if accept { "yes\n" } else { "" });
         assert_eq!(done.stderr.contains("id-map"), !accept, "{done:?}");
     }
+}
+
+#[test]
+fn a_folder_may_be_named_by_a_link() {
+    let dir = folder();
+    fs::create_dir(dir.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", dir.join("config")).unwrap();
+    let server = Server::at(dir, Setup::default());
+    server.run("touch /config/x").good();
+    assert!(server.dir.join("elsewhere/x").exists());
 }
