@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod connections;
+mod restart;
 mod run;
 mod servers;
+mod sessions;
 
 pub use run::{Handover, WardenError, run};

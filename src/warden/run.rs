@@ -8,16 +8,16 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::WaitStatus;
 
-use super::connections::{Closing, Connection, Progress, RELEASE, Session, Slots, State};
+use super::connections::{Closing, Connection, Progress, Session, Slots, State};
 use super::servers::{Ended, Server, ServerError};
-use crate::model::{ConfigAccess, ConnectionId, Grant, Network, SessionId, escape};
+use super::sessions::Gone;
+use crate::model::{ConnectionId, escape};
 use crate::policy::ssh::Ssh;
 use crate::sandbox::{Host, Report, SandboxError};
 use crate::sys::{Errno, process, wait};
 use crate::wire::{
     AuditToWarden, BrokerToWarden, Event, FrontToWarden, KeysToWarden, Link, LinkError, Outcome,
-    Phase, Record, Reporter, SandboxFacts, SessionEnd, SessionFacts, WardenToAudit, WardenToBroker,
-    WardenToConnection, WardenToFront, WardenToKeys,
+    Phase, Record, SessionEnd, WardenToAudit, WardenToBroker, WardenToFront, WardenToKeys,
 };
 
 /// How long everything may take to end when the server is stopped.
@@ -66,20 +66,20 @@ pub struct Handover {
     pub ssh: Ssh,
 }
 
-struct Warden {
-    host: Host,
-    handover: Handover,
-    signals: SignalFd,
-    front: Server<WardenToFront, FrontToWarden>,
-    keys: Server<WardenToKeys, KeysToWarden>,
-    broker: Server<WardenToBroker, BrokerToWarden>,
-    audit: Server<WardenToAudit, AuditToWarden>,
-    connections: BTreeMap<ConnectionId, Connection>,
-    closing: Vec<Closing>,
-    slots: Slots,
-    host_key: Option<Vec<u8>>,
+pub(super) struct Warden {
+    pub(super) host: Host,
+    pub(super) handover: Handover,
+    pub(super) signals: SignalFd,
+    pub(super) front: Server<WardenToFront, FrontToWarden>,
+    pub(super) keys: Server<WardenToKeys, KeysToWarden>,
+    pub(super) broker: Server<WardenToBroker, BrokerToWarden>,
+    pub(super) audit: Server<WardenToAudit, AuditToWarden>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) closing: Vec<Closing>,
+    pub(super) slots: Slots,
+    pub(super) host_key: Option<Vec<u8>>,
     /// Until when everything has to have ended, once a signal asked for it.
-    stopping: Option<Instant>,
+    pub(super) stopping: Option<Instant>,
 }
 
 /// Runs the server until it is told to stop, or cannot go on.
@@ -128,131 +128,6 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
 }
 
 impl Warden {
-    // Processes.
-
-    fn start_what_is_due(&mut self) -> Result<(), WardenError> {
-        let now = Instant::now();
-        let due = |until: Option<Instant>| until.is_some_and(|until| until <= now);
-        // Audit first: the others report to it from their first moment.
-        if due(self.audit.due()) {
-            self.audit.start(self.handover.program.as_fd(), &[])?;
-            self.reconnect_audit()?;
-        }
-        if due(self.keys.due()) {
-            let (reporter, end) = Link::<(), ()>::pair()?;
-            self.keys
-                .start(self.handover.program.as_fd(), &[reporter.as_fd()])?;
-            self.audit
-                .tell(&WardenToAudit::Reporter(Reporter::Keys), &[end.as_fd()]);
-            self.reconnect_keys()?;
-        }
-        if due(self.broker.due()) {
-            let (reporter, end) = Link::<(), ()>::pair()?;
-            self.broker
-                .start(self.handover.program.as_fd(), &[reporter.as_fd()])?;
-            self.audit
-                .tell(&WardenToAudit::Reporter(Reporter::Broker), &[end.as_fd()]);
-            self.reconnect_broker();
-        }
-        if due(self.front.due()) && self.stopping.is_none() {
-            let listeners: Vec<BorrowedFd<'_>> =
-                self.handover.listeners.iter().map(AsFd::as_fd).collect();
-            self.front
-                .start(self.handover.program.as_fd(), &listeners)?;
-            if let Some(blob) = &self.host_key {
-                self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives everyone who reports a new link to a new audit process. Sessions that waited for their first record are
-    /// refused: nobody knows whether it was written.
-    fn reconnect_audit(&mut self) -> Result<(), WardenError> {
-        for reporter in [Reporter::Keys, Reporter::Broker] {
-            let (near, far) = Link::<(), ()>::pair()?;
-            self.audit
-                .tell(&WardenToAudit::Reporter(reporter), &[far.as_fd()]);
-            match reporter {
-                Reporter::Keys => self.keys.tell(&WardenToKeys::Audit, &[near.as_fd()]),
-                Reporter::Broker => self.broker.tell(&WardenToBroker::Audit, &[near.as_fd()]),
-            }
-        }
-        for (cid, connection) in &self.connections {
-            let (near, far) = Link::<(), ()>::pair()?;
-            let message = WardenToAudit::Connection {
-                cid: *cid,
-                peer: connection.peer,
-                session: connection.facts(*cid),
-            };
-            self.audit.tell(&message, &[far.as_fd()]);
-            tell(connection, &WardenToConnection::Audit, &[near.as_fd()]);
-        }
-        let waiting: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .filter(|(_, c)| unrecorded(c))
-            .map(|(cid, _)| *cid)
-            .collect();
-        for cid in waiting {
-            self.refuse(
-                cid,
-                "the audit process was restarted; please try again",
-                SessionEnd::Audit,
-            );
-        }
-        // Sessions that are ending: their last records are still to come, or perhaps were lost.
-        for closing in &self.closing {
-            let (_near, far) = Link::<(), ()>::pair()?;
-            let SessionFacts { sid, cid, peer, .. } = closing.facts;
-            let session = Some(closing.facts.clone());
-            self.audit.tell(
-                &WardenToAudit::Connection { cid, peer, session },
-                &[far.as_fd()],
-            );
-            if let Some(event) = closing.last_record.clone() {
-                self.audit
-                    .tell(&WardenToAudit::CloseSession { sid, event }, &[]);
-            }
-        }
-        Ok(())
-    }
-
-    fn reconnect_keys(&mut self) -> Result<(), WardenError> {
-        for (cid, connection) in &self.connections {
-            let phase = match connection.state {
-                State::Session(_) => Phase::Established,
-                // Their session identifier is forgotten, so they cannot log in any more.
-                State::Fresh { .. } | State::Refused { .. } => continue,
-            };
-            let (near, far) = Link::<(), ()>::pair()?;
-            let message = WardenToKeys::Connection {
-                cid: *cid,
-                peer: connection.peer,
-                phase,
-            };
-            self.keys.tell(&message, &[far.as_fd()]);
-            tell(connection, &WardenToConnection::Keys, &[near.as_fd()]);
-        }
-        Ok(())
-    }
-
-    fn reconnect_broker(&mut self) {
-        for (cid, connection) in &self.connections {
-            if let State::Session(session) = &connection.state {
-                self.broker.tell(
-                    &open_in_broker(*cid, session),
-                    &[session.launched.socket.as_fd()],
-                );
-            }
-        }
-        for closing in &mut self.closing {
-            closing.broker_done = true;
-        }
-    }
-
-    // Events.
-
     fn wait_and_handle(&mut self) -> Result<(), WardenError> {
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         fds.extend(self.front.link().map(AsFd::as_fd));
@@ -603,236 +478,6 @@ impl Warden {
         }
     }
 
-    // Sessions.
-
-    fn open(&mut self, cid: ConnectionId, grant: Grant) {
-        let Some(connection) = self.connections.get_mut(&cid) else {
-            return;
-        };
-        let State::Fresh { .. } = connection.state else {
-            tracing::error!("keys granted a second login to connection {cid}; it is ended");
-            connection.kill();
-            return;
-        };
-        let same = |other: &&Connection| matches!(&other.state, State::Session(session) if session.grant.login == grant.login);
-        if self.connections.values().filter(same).count() >= self.handover.slots_of_one_login {
-            let reason = "too many sessions with this key; please end one of them";
-            return self.refuse(cid, reason, SessionEnd::Limit);
-        }
-        let Some(connection) = self.connections.get_mut(&cid) else {
-            return;
-        };
-        let sid = SessionId::new();
-        let Some(slot) = self.slots.take(sid) else {
-            return self.refuse(
-                cid,
-                "too many sessions; please try again later",
-                SessionEnd::Limit,
-            );
-        };
-        let launched = match self.host.launch(slot, &grant) {
-            Ok(launched) => launched,
-            Err(error) => {
-                self.slots.free(slot);
-                tracing::error!("no sandbox for connection {cid}: {}", error.line());
-                let reason = match error {
-                    SandboxError::IdMap { .. } => error.to_string(),
-                    _ => "the sandbox could not be made; see the server's log".to_owned(),
-                };
-                return self.refuse(cid, &reason, SessionEnd::Init);
-            }
-        };
-        tracing::info!(
-            "session {sid}: {} from {} as {}",
-            escape(grant.user.as_bytes(), 64),
-            connection.peer,
-            grant.role
-        );
-        let facts = SessionFacts {
-            sid,
-            cid,
-            peer: connection.peer,
-            grant: grant.clone(),
-        };
-        let event = Event::SessionOpen {
-            sandbox: sandbox_facts(&self.host, launched.uid, &grant),
-            policy_digest: self.handover.policy_digest.clone(),
-        };
-        let progress = Progress::Making {
-            terminals: None,
-            complete: false,
-            recorded: false,
-        };
-        let session = Session {
-            sid,
-            grant,
-            slot,
-            launched,
-            opened: Instant::now(),
-            progress,
-        };
-        self.front.tell(&WardenToFront::Authenticated(cid), &[]);
-        self.audit
-            .tell(&WardenToAudit::OpenSession { facts, event }, &[]);
-        self.broker.tell(
-            &open_in_broker(cid, &session),
-            &[session.launched.socket.as_fd()],
-        );
-        connection.state = State::Session(session);
-    }
-
-    /// Gives the connection its session, once that is made and on record.
-    fn deliver(&mut self, cid: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&cid) else {
-            return;
-        };
-        let State::Session(session) = &mut connection.state else {
-            return;
-        };
-        let Progress::Making {
-            terminals: Some(terminals),
-            complete: true,
-            recorded: true,
-        } = &session.progress
-        else {
-            return;
-        };
-        let message = WardenToConnection::SessionReady {
-            sid: session.sid,
-            grant: session.grant.clone(),
-        };
-        let sent = connection.link.send_with(
-            &message,
-            &[session.launched.control.as_fd(), terminals.as_fd()],
-        );
-        session.progress = Progress::Ready;
-        if let Err(error) = sent {
-            tracing::warn!("connection {cid} did not take its session: {error}");
-            connection.kill();
-        }
-    }
-
-    /// Tells a connection that it gets no session, and why; it ends by itself, or at the deadline.
-    fn refuse(&mut self, cid: ConnectionId, reason: &str, end: SessionEnd) {
-        let Some(connection) = self.connections.get_mut(&cid) else {
-            return;
-        };
-        tell(
-            connection,
-            &WardenToConnection::SessionRefused(reason.to_owned()),
-            &[],
-        );
-        let until = Instant::now() + super::connections::SETUP;
-        let peer = connection.peer;
-        let before = std::mem::replace(&mut connection.state, State::Refused { until });
-        if let State::Session(session) = before {
-            self.close(session.facts(cid, peer), session, end, Gone::No);
-        }
-    }
-
-    /// A connection is over, or has to be: its session with it.
-    fn end(&mut self, cid: ConnectionId, end: SessionEnd, gone: Gone) {
-        let Some(connection) = self.connections.remove(&cid) else {
-            return;
-        };
-        connection.kill();
-        if let State::Session(session) = connection.state {
-            self.close(session.facts(cid, connection.peer), session, end, gone);
-        }
-    }
-
-    /// Ends all processes of a session. What is left is cleared when the kernel and the others are done with it.
-    fn close(&mut self, facts: SessionFacts, session: Session, end: SessionEnd, gone: Gone) {
-        let Session {
-            sid,
-            slot,
-            launched,
-            opened,
-            ..
-        } = session;
-        // The kernel ends the whole PID namespace with its first process, and no process can escape it.
-        launched.child.kill().ok();
-        self.broker.tell(&WardenToBroker::CloseSession(sid), &[]);
-        let broker_done = self.broker.link().is_none();
-        let process_gone = gone == Gone::Yes;
-        let launched = Some(launched);
-        self.closing.push(Closing {
-            facts,
-            slot,
-            launched,
-            opened,
-            end,
-            since: Instant::now(),
-            process_gone,
-            broker_done,
-            last_record: None,
-        });
-    }
-
-    /// Lets go of sessions of which nothing is left: only then is their slot free for another. Their last record is
-    /// told to audit until it has it.
-    fn clear(&mut self) {
-        for closing in &mut self.closing {
-            let done = closing.process_gone && closing.broker_done;
-            let Some(launched) = closing.launched.as_ref().filter(|_| done) else {
-                continue;
-            };
-            if !self.host.clear(launched) {
-                continue;
-            }
-            closing.launched = None;
-            self.slots.free(closing.slot);
-            let duration_ms =
-                u64::try_from(closing.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let sid = closing.facts.sid;
-            tracing::info!("session {sid} ended after {duration_ms} ms");
-            let event = Event::SessionClose {
-                reason: closing.end,
-                duration_ms,
-            };
-            closing.last_record = Some(event.clone());
-            self.audit
-                .tell(&WardenToAudit::CloseSession { sid, event }, &[]);
-        }
-    }
-
-    fn enforce_deadlines(&mut self) {
-        let now = Instant::now();
-        let holds = |closing: &Closing| !closing.broker_done && now >= closing.since + RELEASE;
-        if self.closing.iter().any(holds) {
-            // A new one knows nothing of sessions that are over.
-            self.broker.kill("does not let go of a session");
-        }
-        let late: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .filter(|(_, c)| c.deadline().is_some_and(|until| until <= now))
-            .map(|(cid, _)| *cid)
-            .collect();
-        for cid in late {
-            let Some(connection) = self.connections.get(&cid) else {
-                continue;
-            };
-            match connection.state {
-                State::Fresh { .. } => {
-                    tracing::info!("connection from {} did not log in in time", connection.peer);
-                    self.end(cid, SessionEnd::Limit, Gone::No);
-                }
-                State::Refused { .. } => self.end(cid, SessionEnd::Limit, Gone::No),
-                State::Session(_) => {
-                    tracing::error!("the session of connection {cid} was not ready in time");
-                    self.refuse(
-                        cid,
-                        "the session was not ready in time; please try again",
-                        SessionEnd::Limit,
-                    );
-                }
-            }
-        }
-    }
-
-    // The end.
-
     fn stop(&mut self, signal: Signal) {
         if self.stopping.is_some() {
             return;
@@ -877,68 +522,5 @@ impl Warden {
             })?;
         }
         Ok(())
-    }
-}
-
-/// Whether a session's PID 1 has been reaped already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Gone {
-    Yes,
-    No,
-}
-
-fn unrecorded(connection: &Connection) -> bool {
-    matches!(
-        &connection.state,
-        State::Session(Session {
-            progress: Progress::Making {
-                recorded: false,
-                ..
-            },
-            ..
-        })
-    )
-}
-
-/// A connection that does not listen is ended; its link says so later.
-fn tell(connection: &Connection, message: &WardenToConnection, fds: &[BorrowedFd<'_>]) {
-    if connection.link.send_with(message, fds).is_err() {
-        connection.kill();
-    }
-}
-
-fn open_in_broker(cid: ConnectionId, session: &Session) -> WardenToBroker {
-    WardenToBroker::OpenSession {
-        sid: session.sid,
-        cid,
-        uid: session.launched.uid,
-        user: session.grant.user.clone(),
-        role: session.grant.role.clone(),
-    }
-}
-
-fn sandbox_facts(host: &Host, uid: u32, grant: &Grant) -> SandboxFacts {
-    let mut namespaces: Vec<String> = ["mnt", "pid", "user", "ipc", "uts", "cgroup"]
-        .map(str::to_owned)
-        .into();
-    let network = match grant.network {
-        Network::Shared => "shared",
-        Network::None => {
-            namespaces.push("net".to_owned());
-            "none"
-        }
-    };
-    let config = match host.config_access(grant.config) {
-        ConfigAccess::ReadWrite => "read-write",
-        ConfigAccess::ReadOnly => "read-only",
-        ConfigAccess::Absent => "absent",
-    };
-    SandboxFacts {
-        uid,
-        namespaces,
-        config: config.to_owned(),
-        network: network.to_owned(),
-        cgroup: host.cgroup_description(),
-        not_in_force: host.not_in_force(),
     }
 }
