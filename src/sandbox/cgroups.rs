@@ -173,20 +173,14 @@ impl Cgroups {
 }
 
 impl SessionGroup {
-    /// Whether a child has to be moved into it, rather than born there.
-    #[must_use]
-    pub fn is_moved_into(&self) -> bool {
-        !self.moved_into.is_empty()
-    }
-
-    /// Moves the first process of this PID namespace into the group (version 1).
+    /// Moves this process into the group (version 1), for which the kernel takes some ten milliseconds.
     ///
     /// # Errors
     /// None but what the kernel gives for a group that is there.
-    pub fn admit_init(&self) -> Result<(), Errno> {
+    pub fn enter(&self) -> Result<(), Errno> {
         self.moved_into
             .iter()
-            .try_for_each(|group| group.write("cgroup.procs", "1"))
+            .try_for_each(|group| group.write("cgroup.procs", "0"))
     }
 }
 

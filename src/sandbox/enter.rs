@@ -11,8 +11,6 @@ use std::time::Instant;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
 
 use super::cgroups::SessionGroup;
 use super::error::SandboxError;
@@ -56,7 +54,12 @@ pub(super) fn enter(mut entry: Child<'_>) -> ! {
 fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
     let step = SandboxError::step;
     process::die_with_parent().map_err(step("ask to end with the warden"))?;
-    let mover = Mover::start(entry.group)?;
+    entry
+        .group
+        .enter()
+        .map_err(step("enter the session's control group"))?;
+    // Only now that this process is in its group: the namespace's root is the group of whoever makes it.
+    enter_new(Namespaces::CLONE_NEWCGROUP).map_err(step("make the cgroup namespace"))?;
     fs::write("/proc/self/oom_score_adj", "1000")
         .map_err(|e| io_step("offer itself to the OOM killer", &e))?;
 
@@ -122,9 +125,6 @@ fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
             other => here(other, &staging)?,
         }
     }
-    mover.finish()?;
-    // Only now that this process is in its group: the namespace's root is the group of whoever makes it.
-    enter_new(Namespaces::CLONE_NEWCGROUP).map_err(step("make the cgroup namespace"))?;
     mount::change_root(&staging).map_err(step("change the root"))?;
 
     nix::unistd::sethostname(&entry.policy.hostname.name).map_err(step("set the host name"))?;
@@ -178,38 +178,6 @@ fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
     // Sheds the copy of the warden's memory.
     process::execute::<_, &std::ffi::CStr>(entry.init.as_fd(), &[c"session-init"], &[])
         .map_err(step("execute session-init"))
-}
-
-/// A child that moves this process into its control groups of version 1 while this one mounts: the kernel takes some ten
-/// milliseconds for the first of them (cgroup_threadgroup_rwsem waits for an RCU grace period).
-struct Mover(Option<Pid>);
-
-impl Mover {
-    fn start(group: &SessionGroup) -> Result<Self, SandboxError> {
-        if !group.is_moved_into() {
-            return Ok(Self(None));
-        }
-        match process::fork().map_err(SandboxError::step("fork to move into the control group"))? {
-            Some(pid) => Ok(Self(Some(pid))),
-            None => process::exit_now(i32::from(group.admit_init().is_err())),
-        }
-    }
-
-    fn finish(self) -> Result<(), SandboxError> {
-        let failed = |source| SandboxError::Step {
-            action: "move into the session's control group",
-            source,
-        };
-        match self
-            .0
-            .map(|pid| waitpid(pid, None))
-            .transpose()
-            .map_err(failed)?
-        {
-            None | Some(WaitStatus::Exited(_, 0)) => Ok(()),
-            Some(_) => Err(failed(Errno::EBUSY)),
-        }
-    }
 }
 
 /// Does a step that needs nothing but the staging folder.
