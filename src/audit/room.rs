@@ -167,16 +167,22 @@ impl Room {
         }
     }
 
-    /// Puts a record where it belongs: into its session's file once that is open, else into the ledger.
+    /// Puts a record where it belongs: into its session's file once that is open, else into the ledger. What leads to a
+    /// session is always in the ledger, whoever's message came first: keys' that a login is good, or the warden's.
     pub(super) fn place(
         &mut self,
         record: Record,
         promise: Option<Promise>,
         now: Instant,
     ) -> Placed {
+        let before = matches!(
+            record.event,
+            Event::ConnOpen { .. } | Event::AuthAttempt { .. } | Event::AuthLockout { .. }
+        );
         let sid = record
             .sid
-            .or_else(|| record.cid.and_then(|cid| self.connections.session(cid)));
+            .or_else(|| record.cid.and_then(|cid| self.connections.session(cid)))
+            .filter(|_| !before);
         if let Some((sid, session)) = sid.and_then(|sid| Some((sid, self.sessions.get_mut(&sid)?)))
             && !session.closing
         {

@@ -1,10 +1,11 @@
-//! The child's side: from a copy of the warden, root and powerful, to session-init, which can do nothing.
+//! The child's side: from a copy of the warden, root and powerful, to session-init, which can do nothing. In the middle it
+//! waits for somebody to log in: a spare. Until then it reads nothing, and of its life the warden alone can know.
 //!
 //! The order of the steps is the security argument; each says why it stands where it does.
 
 use std::convert::Infallible;
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,7 +16,8 @@ use nix::sys::stat::Mode;
 use super::cgroups::SessionGroup;
 use super::error::SandboxError;
 use super::host::write_new;
-use super::plan::{Access, Owner, Step};
+use super::order::Order;
+use super::plan::{self, Access, Owner, Step};
 use crate::model::Network;
 use crate::policy::sandbox::{Limits, Sandbox};
 use crate::sys::mount::{Attribute, Mount};
@@ -24,71 +26,104 @@ use crate::sys::packet::PacketSocket;
 use crate::sys::seccomp::Filters;
 use crate::sys::{Errno, capability, descriptor, mount, net, process, wait};
 
-/// What the child needs; made before the fork.
+/// What the child reads in its copy of the warden's memory.
 pub(super) struct Child<'a> {
     pub(super) policy: &'a Sandbox,
+    pub(super) folders: &'a [(PathBuf, PathBuf)],
     pub(super) filters: &'a Filters,
-    pub(super) steps: &'a [Step],
     pub(super) uid: u32,
-    pub(super) network: Network,
     pub(super) group: &'a SessionGroup,
-    pub(super) config: Option<Mount>,
-    pub(super) run: Option<Mount>,
-    pub(super) user_namespace: BorrowedFd<'a>,
-    pub(super) init: OwnedFd,
-    pub(super) control: PacketSocket,
+}
+
+/// What it holds.
+pub(super) struct Held {
     pub(super) report: PacketSocket,
+    pub(super) control: PacketSocket,
+    pub(super) run: Mount,
+    pub(super) user_namespace: OwnedFd,
+    pub(super) init: OwnedFd,
+}
+
+impl Held {
+    /// Closes everything else that came with the fork: as long as it waits, it has neither the ends of others' links nor
+    /// anybody's configuration.
+    fn alone(self) -> Result<Self, Errno> {
+        let (report, control) = (self.report.into_fd(), self.control.into_fd());
+        let fds = [
+            report,
+            control,
+            self.run.into_fd(),
+            self.user_namespace,
+            self.init,
+        ];
+        let [report, control, run, user_namespace, init] = descriptor::keep(fds)?;
+        Ok(Self {
+            report: PacketSocket::from_fd(report)?,
+            control: PacketSocket::from_fd(control)?,
+            run: Mount::from_fd(run),
+            user_namespace,
+            init,
+        })
+    }
 }
 
 /// Ends in session-init, or says which step failed and ends.
-pub(super) fn enter(mut entry: Child<'_>) -> ! {
-    let error = match attempt(&mut entry) {
-        Ok(never) => match never {},
-        Err(error) => error,
+pub(super) fn enter(child: &Child<'_>, held: Held) -> ! {
+    if let Err(error) = join(child.group) {
+        end(&held.report, &error)
+    }
+    let Ok(held) = held.alone() else {
+        process::exit_now(71)
     };
+    match prepare(child, &held) {
+        Err(error) => end(&held.report, &error),
+        Ok(limits) => match Order::receive(&held.report) {
+            Ok(Some(order)) => match complete(child, &held, &order, &limits) {
+                Ok(never) => match never {},
+                Err(error) => end(&held.report, &error),
+            },
+            // The server ends.
+            Ok(None) => process::exit_now(0),
+            Err(source) => end(
+                &held.report,
+                &SandboxError::Step {
+                    action: "understand its order",
+                    source,
+                },
+            ),
+        },
+    }
+}
+
+fn end(report: &PacketSocket, error: &SandboxError) -> ! {
     // If the warden is gone, nobody wants to know.
-    entry.report.send(error.line().as_bytes(), &[]).ok();
+    report.send(error.line().as_bytes(), &[]).ok();
     process::exit_now(70)
 }
 
-fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
+fn join(group: &SessionGroup) -> Result<(), SandboxError> {
     let step = SandboxError::step;
     process::die_with_parent().map_err(step("ask to end with the warden"))?;
-    entry
-        .group
+    process::set_name(c"session-spare").map_err(step("take a name"))?;
+    group
         .enter()
         .map_err(step("enter the session's control group"))?;
     // Only now that this process is in its group: the namespace's root is the group of whoever makes it.
-    enter_new(Namespaces::CLONE_NEWCGROUP).map_err(step("make the cgroup namespace"))?;
-    fs::write("/proc/self/oom_score_adj", "1000")
-        .map_err(|e| io_step("offer itself to the OOM killer", &e))?;
+    enter_new(Namespaces::CLONE_NEWCGROUP).map_err(step("make the cgroup namespace"))
+}
 
+/// What does not depend on who logs in.
+fn prepare(child: &Child<'_>, held: &Held) -> Result<NamespaceLimits, SandboxError> {
+    let step = SandboxError::step;
     // The mounts: with the warden's own powers, so that the session, whose user namespace comes later, has none over
     // them.
-    let staging = entry.policy.root.staging.clone();
+    let staging = &child.policy.root.staging;
     mount::make_private().map_err(step("make the mounts private"))?;
     let mut namespace_limits = None;
-    for item in entry.steps {
-        match item {
-            Step::Config { at, access } => {
-                let config = entry
-                    .config
-                    .take()
-                    .ok_or(SandboxError::Policy("no folder for /config".to_owned()))?;
-                attach(&config, &inside(&staging, at))?;
-                // Said twice: the parent's view of the grant, and the plan's.
-                if *access == Access::ReadOnly {
-                    let target = inside(&staging, at);
-                    mount::restrict_at(&target, &[Attribute::ReadOnly])
-                        .map_err(|source| failed(&target, source))?;
-                }
-            }
+    for item in plan::spare(child.policy) {
+        match &item {
             Step::Run(at) => {
-                let run = entry
-                    .run
-                    .take()
-                    .ok_or(SandboxError::Policy("no file system for /run".to_owned()))?;
-                attach(&run, &inside(&staging, at))?;
+                attach(&held.run, &inside(staging, at))?;
             }
             Step::Scratch {
                 at,
@@ -97,38 +132,66 @@ fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
                 mode,
                 owner,
             } => {
-                scratch(
-                    &inside(&staging, at),
-                    size,
-                    *inodes,
-                    mode,
-                    *owner,
-                    entry.uid,
-                )?;
+                let target = inside(staging, at);
+                scratch(&target, size, *inodes, mode, *owner, child.uid)?;
             }
             Step::Processes(at) => {
-                here(item, &staging)?;
+                here(&item, staging)?;
                 // Before /proc/sys becomes read-only: a later open for writing would be refused.
                 namespace_limits = Some(NamespaceLimits::open(
-                    &inside(&staging, at).join("sys/user"),
+                    &inside(staging, at).join("sys/user"),
                 )?);
             }
             Step::Terminals { at, limit } => {
-                let target = inside(&staging, at);
-                terminals(&target, *limit, entry.uid)?;
+                let target = inside(staging, at);
+                terminals(&target, *limit, child.uid)?;
                 let copy = Mount::copy_of(&target).map_err(|source| failed(&target, source))?;
-                entry
-                    .report
+                held.report
                     .send(b"terminals", &[copy.as_fd()])
                     .map_err(step("hand over the terminals"))?;
             }
-            other => here(other, &staging)?,
+            other => here(other, staging)?,
         }
     }
-    mount::change_root(&staging).map_err(step("change the root"))?;
+    namespace_limits.ok_or(SandboxError::Policy("no /proc".to_owned()))
+}
 
-    nix::unistd::sethostname(&entry.policy.hostname.name).map_err(step("set the host name"))?;
-    if entry.network == Network::None && capability::held(capability::Capability::CAP_NET_ADMIN) {
+/// What does, and then the way from the warden's powers to none.
+fn complete(
+    child: &Child<'_>,
+    held: &Held,
+    order: &Order,
+    namespace_limits: &NamespaceLimits,
+) -> Result<Infallible, SandboxError> {
+    let step = SandboxError::step;
+    let staging = &child.policy.root.staging;
+    if order.network == Network::None {
+        enter_new(Namespaces::CLONE_NEWNET).map_err(step("make an empty network"))?;
+    }
+    fs::write("/proc/self/oom_score_adj", "1000")
+        .map_err(|e| io_step("offer itself to the OOM killer", &e))?;
+    for item in plan::granted(child.policy, order.access, child.folders) {
+        match &item {
+            Step::Config { at, access } => {
+                let target = inside(staging, at);
+                let config = order
+                    .config
+                    .as_ref()
+                    .ok_or(SandboxError::Policy("no folder for /config".to_owned()))?;
+                attach(config, &target)?;
+                // Said twice: the parent's view of the grant, and the plan's.
+                if *access == Access::ReadOnly {
+                    mount::restrict_at(&target, &[Attribute::ReadOnly])
+                        .map_err(|source| failed(&target, source))?;
+                }
+            }
+            other => here(other, staging)?,
+        }
+    }
+    mount::change_root(staging).map_err(step("change the root"))?;
+
+    nix::unistd::sethostname(&child.policy.hostname.name).map_err(step("set the host name"))?;
+    if order.network == Network::None && capability::held(capability::Capability::CAP_NET_ADMIN) {
         net::loopback_up().map_err(step("bring up the loopback interface"))?;
     }
     match process::new_session_keyring() {
@@ -149,19 +212,17 @@ fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
     // The identity. Groups first: the user namespace denies setgroups(2). Capabilities afterwards: entering a user
     // namespace fills the bounding set again and resets securebits.
     nix::unistd::setgroups(&[]).map_err(step("leave all groups"))?;
-    enter_user_namespace(entry.user_namespace).map_err(step("enter the user namespace"))?;
+    enter_user_namespace(held.user_namespace.as_fd()).map_err(step("enter the user namespace"))?;
     process::become_identity(0, 0).map_err(step("become the session's uid"))?;
-    namespace_limits
-        .ok_or(SandboxError::Policy("no /proc".to_owned()))?
-        .forbid()?;
-    limits(&entry.policy.limits)?;
+    namespace_limits.forbid()?;
+    limits(&child.policy.limits)?;
     capability::lock().map_err(step("lock the capabilities"))?;
     capability::clear().map_err(step("renounce all capabilities"))?;
     process::no_new_privileges().map_err(step("forbid new privileges"))?;
 
     // A change of credentials has cleared it; and the warden may be gone meanwhile.
     process::die_with_parent().map_err(step("ask to end with the warden"))?;
-    let gone = wait::readable(&[entry.report.as_fd()], Some(Instant::now()))
+    let gone = wait::readable(&[held.report.as_fd()], Some(Instant::now()))
         .map_err(step("look for the warden"))?;
     if gone.contains(&true) {
         return Err(SandboxError::Step {
@@ -170,13 +231,13 @@ fn attempt(entry: &mut Child<'_>) -> Result<Infallible, SandboxError> {
         });
     }
     // 3 is the control socket; all others end at the exec.
-    descriptor::arrange(&[entry.control.as_fd()]).map_err(step("arrange descriptors"))?;
-    entry
+    descriptor::arrange(&[held.control.as_fd()]).map_err(step("arrange descriptors"))?;
+    child
         .filters
         .apply()
         .map_err(step("put the filter in force"))?;
     // Sheds the copy of the warden's memory.
-    process::execute::<_, &std::ffi::CStr>(entry.init.as_fd(), &[c"session-init"], &[])
+    process::execute::<_, &std::ffi::CStr>(held.init.as_fd(), &[c"session-init"], &[])
         .map_err(step("execute session-init"))
 }
 

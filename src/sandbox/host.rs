@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::cgroups::{Cgroups, SessionGroup};
-use super::enter::{Child as Entrant, enter, here};
+use super::cgroups::Cgroups;
+use super::enter::{Child as Entrant, Held, enter, here};
 use super::error::SandboxError;
+use super::order::Order;
 use super::plan::{self, Access};
-use crate::model::{ConfigAccess, Grant, Network};
+use super::spare::{Launched, Spare};
+use crate::model::{ConfigAccess, Grant};
 use crate::policy::sandbox::Sandbox;
 use crate::sys::capability::{Capability, held};
 use crate::sys::mount::{Attribute, Mount};
 use crate::sys::namespace::{IdRange, Namespaces, user_namespace};
-use crate::sys::packet::{self, PacketSocket};
-use crate::sys::process::{Child, Forked, exit_now, fork_into};
+use crate::sys::packet;
+use crate::sys::process::{Forked, fork_into};
 use crate::sys::seccomp::Filters;
-use crate::sys::{Errno, descriptor, mount, net};
+use crate::sys::{Errno, mount, net};
 
 /// What the options say.
 #[derive(Clone, Debug)]
@@ -57,34 +59,7 @@ pub struct Host {
     idmap: IdMap,
     /// By slot: the session's user namespace and the one that id-maps its `/config`.
     namespaces: BTreeMap<u32, (OwnedFd, OwnedFd)>,
-    launched: u64,
-}
-
-/// A child that is making its sandbox.
-#[derive(Debug)]
-pub struct Launched {
-    /// PID 1 of the session.
-    pub child: Child,
-    /// Where it reports; see [`Launched::report`].
-    pub setup: PacketSocket,
-    /// The connection's end of session-init's control socket.
-    pub control: OwnedFd,
-    /// The session's listening socket, for the broker.
-    pub socket: OwnedFd,
-    /// The only uid that may connect to it.
-    pub uid: u32,
-    group: SessionGroup,
-}
-
-/// What a child says while it makes its sandbox.
-#[derive(Debug)]
-pub enum Report {
-    /// A detached mount of the session's devpts.
-    Terminals(OwnedFd),
-    /// session-init has taken over.
-    Complete,
-    /// A step failed; the child is gone.
-    Failed(String),
+    forked: u64,
 }
 
 impl Host {
@@ -136,7 +111,7 @@ impl Host {
             cgroups,
             idmap: IdMap::InForce,
             namespaces: BTreeMap::new(),
-            launched: 0,
+            forked: 0,
         };
         host.idmap = match (
             host.config_mount(0, Access::ReadWrite),
@@ -211,18 +186,13 @@ impl Host {
         self.cgroups.retire(&self.settings.tag);
     }
 
-    /// Starts a session in `slot`, which no living session has. The child reports on [`Launched::setup`].
+    /// Forks a child for `slot`, which nothing living has. It makes all of a sandbox that does not depend on who logs in,
+    /// and waits.
     ///
     /// # Errors
     /// The step that could not be done.
-    pub fn launch(&mut self, slot: u32, grant: &Grant) -> Result<Launched, SandboxError> {
+    pub fn spare(&mut self, slot: u32) -> Result<Spare, SandboxError> {
         let uid = self.policy.identity.session_uid + slot;
-        let seen = self.config_access(grant.config);
-        let config = match seen {
-            ConfigAccess::Absent => None,
-            ConfigAccess::ReadOnly => Some(self.config_mount(slot, Access::ReadOnly)?),
-            ConfigAccess::ReadWrite => Some(self.config_mount(slot, Access::ReadWrite)?),
-        };
         let (run, socket) = self.run_mount()?;
         let (setup, report) =
             packet::pair().map_err(SandboxError::step("make the setup socket"))?;
@@ -231,45 +201,38 @@ impl Host {
             .map_err(SandboxError::step("make the setup socket"))?;
         let (control, init_end) =
             packet::pair().map_err(SandboxError::step("make the control socket"))?;
-        self.launched += 1;
-        let name = format!("{}-{}-{slot}", std::process::id(), self.launched);
+        let held = |fd: &OwnedFd| fd.try_clone().map_err(|_| clone_error());
+        let user_namespace = held(&self.slot(slot)?.0)?;
+        let init = held(&self.init)?;
+        self.forked += 1;
+        let name = format!("{}-{}-{slot}", std::process::id(), self.forked);
         let group = self
             .cgroups
             .make(name, &self.policy.limits)
             .map_err(SandboxError::step("make the session's control group"))?;
-        let steps = plan::session(&self.policy, seen, &self.settings.folders);
-        let mut namespaces = Namespaces::CLONE_NEWNS
+        let namespaces = Namespaces::CLONE_NEWNS
             | Namespaces::CLONE_NEWPID
             | Namespaces::CLONE_NEWIPC
             | Namespaces::CLONE_NEWUTS;
-        if grant.network == Network::None {
-            namespaces |= Namespaces::CLONE_NEWNET;
-        }
-        let user_namespace = self.slot(slot)?.0.try_clone().map_err(|_| clone_error())?;
         let forked = fork_into(namespaces, group.born_into.as_ref().map(AsFd::as_fd));
         let child = match forked {
             Ok(Forked::Parent(child)) => child,
             Ok(Forked::Child) => {
-                drop(setup);
-                let raised =
-                    |fd: BorrowedFd<'_>| descriptor::raised(fd).unwrap_or_else(|_| exit_now(71));
-                let socket = |socket: PacketSocket| {
-                    PacketSocket::from_fd(raised(socket.as_fd())).unwrap_or_else(|_| exit_now(71))
-                };
-                enter(Entrant {
+                let child = Entrant {
                     policy: &self.policy,
+                    folders: &self.settings.folders,
                     filters: &self.filters,
-                    steps: &steps,
                     uid,
-                    network: grant.network,
                     group: &group,
-                    config,
-                    run: Some(run),
-                    user_namespace: user_namespace.as_fd(),
-                    init: raised(self.init.as_fd()),
-                    control: socket(init_end),
-                    report: socket(report),
-                })
+                };
+                let held = Held {
+                    report,
+                    control: init_end,
+                    run,
+                    user_namespace,
+                    init,
+                };
+                enter(&child, held)
             }
             Err(source) => {
                 // Nobody is in it.
@@ -280,14 +243,37 @@ impl Host {
                 });
             }
         };
-        Ok(Launched {
+        Ok(Spare(Launched {
+            slot,
             child,
             setup,
             control: control.into_fd(),
             socket,
             uid,
             group,
-        })
+        }))
+    }
+
+    /// Makes a spare the sandbox of whoever has logged in. It reports on its socket. On an error no use can be made of it
+    /// any more.
+    ///
+    /// # Errors
+    /// The step that could not be done.
+    pub fn order(&mut self, spare: &Spare, grant: &Grant) -> Result<(), SandboxError> {
+        let access = self.config_access(grant.config);
+        let slot = spare.0.slot;
+        let config = match access {
+            ConfigAccess::Absent => None,
+            ConfigAccess::ReadOnly => Some(self.config_mount(slot, Access::ReadOnly)?),
+            ConfigAccess::ReadWrite => Some(self.config_mount(slot, Access::ReadWrite)?),
+        };
+        let order = Order {
+            network: grant.network,
+            access,
+            config,
+        };
+        let sent = order.send(&spare.0.setup);
+        sent.map_err(SandboxError::step("say what the session may see"))
     }
 
     /// Removes what a session, all of whose processes are gone, leaves in the kernel. False: try again in a moment.
@@ -368,28 +354,6 @@ impl Host {
                 source,
             })?;
         Ok((mount, socket))
-    }
-}
-
-impl Launched {
-    /// What the child has to say, if anything yet.
-    #[must_use]
-    pub fn report(&self) -> Option<Report> {
-        match self.setup.recv(1024, 1) {
-            Err(Errno::EAGAIN) => None,
-            Err(errno) => Some(Report::Failed(errno.desc().to_owned())),
-            Ok(None) => Some(Report::Complete),
-            Ok(Some((text, mut fds))) => match fds.pop() {
-                Some(terminals) => Some(Report::Terminals(terminals)),
-                None => Some(Report::Failed(String::from_utf8_lossy(&text).into_owned())),
-            },
-        }
-    }
-}
-
-impl AsFd for Launched {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.setup.as_fd()
     }
 }
 

@@ -7,9 +7,12 @@ mod cgroups;
 mod enter;
 mod error;
 mod host;
+mod order;
 mod plan;
+mod spare;
 
 pub use cgroups::Cgroups;
 pub use error::SandboxError;
-pub use host::{Host, Launched, Report, Settings};
-pub use plan::{Access, Owner, Step, session, template};
+pub use host::{Host, Settings};
+pub use plan::{Access, Owner, Step, granted, spare, template};
+pub use spare::{Launched, Report, Spare};

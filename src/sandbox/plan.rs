@@ -153,13 +153,10 @@ pub fn template(policy: &Sandbox, folders: &[PathBuf], tool: &Path) -> Vec<Step>
     steps
 }
 
-/// What one session has for itself, on top of the template.
+/// What each session has for itself on top of the template, whoever it is for: so it can be made before anybody has
+/// logged in.
 #[must_use]
-pub fn session(
-    policy: &Sandbox,
-    config: ConfigAccess,
-    folders: &[(PathBuf, PathBuf)],
-) -> Vec<Step> {
+pub fn spare(policy: &Sandbox) -> Vec<Step> {
     let mut steps = vec![Step::Processes("/proc".into())];
     let proc = |name: &String| Path::new("/proc").join(name);
     steps.extend(policy.proc.null.iter().map(proc).map(Step::Null));
@@ -188,6 +185,17 @@ pub fn session(
         at: at.clone(),
     }));
     steps.push(Step::Run(policy.run.at.clone()));
+    steps
+}
+
+/// What is shown to a session of what lies outside: a matter of who has logged in.
+#[must_use]
+pub fn granted(
+    policy: &Sandbox,
+    config: ConfigAccess,
+    folders: &[(PathBuf, PathBuf)],
+) -> Vec<Step> {
+    let mut steps = Vec::new();
     let at = policy.config.at.clone();
     match config {
         ConfigAccess::Absent => {}
@@ -224,7 +232,8 @@ mod tests {
         let policy = Sandbox::shipped().unwrap();
         let folders = [(PathBuf::from("/share"), PathBuf::from("/share"))];
         let mut steps = template(&policy, &["/share".into()], Path::new("/usr/bin/hassio"));
-        steps.extend(session(&policy, config, &folders));
+        steps.extend(spare(&policy));
+        steps.extend(granted(&policy, config, &folders));
         steps
     }
 
@@ -285,6 +294,18 @@ mod tests {
                 assert!(!from.to_string_lossy().contains(bad), "{step:?}");
             }
         }
+    }
+
+    #[test]
+    fn nothing_outside_is_in_a_spare() {
+        let outside = |step: &&Step| {
+            matches!(
+                step,
+                Step::Config { .. } | Step::Image { .. } | Step::Device { .. }
+            )
+        };
+        let policy = Sandbox::shipped().unwrap();
+        assert_eq!(spare(&policy).iter().find(outside), None);
     }
 
     #[test]

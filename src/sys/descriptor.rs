@@ -33,16 +33,13 @@ pub fn arrange(fds: &[BorrowedFd<'_>]) -> nix::Result<()> {
 /// # Errors
 /// ENOSYS before Linux 5.11.
 pub fn close_on_exec_from(first: RawFd) -> nix::Result<()> {
+    close_from(first, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+fn close_from(first: RawFd, flags: libc::c_uint) -> nix::Result<()> {
     let first = libc::c_uint::try_from(first).map_err(|_| Errno::EBADF)?;
-    // SAFETY: takes integers; it closes nothing now.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    // SAFETY: takes integers. What it closes is a matter of the callers: nothing now, or what nobody uses any more.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) };
     Errno::result(result).map(drop)
 }
 
@@ -56,6 +53,33 @@ pub fn raised(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
     let raw = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE))?;
     // SAFETY: the kernel has just made it, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Makes `fds` the descriptors 3, 4, ... of this process, close-on-exec, and closes all others above them, whoever thinks
+/// that it owns one: for a child that has just been forked, and of its parent's descriptors needs these alone.
+///
+/// # Errors
+/// EMFILE; ENOSYS before Linux 5.9 (close_range(2)).
+pub fn keep<const N: usize>(fds: [OwnedFd; N]) -> nix::Result<[OwnedFd; N]> {
+    let first_free = RawFd::try_from(3 + N).map_err(|_| Errno::EMFILE)?;
+    // Two rounds, so that no target number overwrites a source that is still needed.
+    let mut copies = [-1; N];
+    for (fd, copy) in fds.iter().zip(&mut copies) {
+        *copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(first_free))?;
+    }
+    // Their numbers are about to be reused.
+    fds.into_iter().for_each(std::mem::forget);
+    for (source, target) in copies.iter().zip(3..) {
+        // SAFETY: dup3 of two numbers; whatever was at `target` is nobody's any more, as the caller grants.
+        Errno::result(unsafe { libc::dup3(*source, target, libc::O_CLOEXEC) })?;
+    }
+    close_from(first_free, 0)?;
+    let mut number = 2;
+    Ok(copies.map(|_| {
+        number += 1;
+        // SAFETY: it was made above, and nobody else owns it.
+        unsafe { OwnedFd::from_raw_fd(number) }
+    }))
 }
 
 /// Takes over a descriptor that was inherited by number, and marks it close-on-exec.

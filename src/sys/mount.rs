@@ -118,6 +118,12 @@ impl Mount {
         rustix::mount::move_mount(&self.0, "", CWD, path, flags).map_err(errno)
     }
 
+    /// A mount that another process made and handed on with [`Mount::into_fd`].
+    #[must_use]
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     /// The descriptor, to be handed on.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {

@@ -165,6 +165,14 @@ pub fn die_with_parent() -> nix::Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
 }
 
+/// The name that /proc/PID/comm and ps(1) show, at most 15 bytes. prctl(2) PR_SET_NAME; an exec sets it anew.
+///
+/// # Errors
+/// None.
+pub fn set_name(name: &CStr) -> nix::Result<()> {
+    nix::sys::prctl::set_name(name)
+}
+
 /// Keeps others with the same uid from tracing this process or reading its memory. prctl(2) PR_SET_DUMPABLE.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Connections and their sessions as the warden knows them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,6 @@ pub(super) enum State {
 pub(super) struct Session {
     pub(super) sid: SessionId,
     pub(super) grant: Grant,
-    pub(super) slot: u32,
     pub(super) launched: Launched,
     pub(super) opened: Instant,
     pub(super) progress: Progress,
@@ -66,7 +65,6 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct Closing {
     pub(super) facts: SessionFacts,
-    pub(super) slot: u32,
     /// Until nothing of it is left.
     pub(super) launched: Option<Launched>,
     pub(super) opened: Instant,
@@ -126,7 +124,7 @@ impl Session {
 /// Numbers for sessions that run at the same time. Given out in turn, so that one just freed rests longest.
 #[derive(Debug)]
 pub(super) struct Slots {
-    taken: BTreeMap<u32, SessionId>,
+    taken: BTreeSet<u32>,
     count: u32,
     next: u32,
 }
@@ -134,17 +132,17 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(count: u32) -> Self {
         Self {
-            taken: BTreeMap::new(),
+            taken: BTreeSet::new(),
             count,
             next: 0,
         }
     }
 
-    pub(super) fn take(&mut self, sid: SessionId) -> Option<u32> {
+    pub(super) fn take(&mut self) -> Option<u32> {
         let free = (0..self.count)
             .map(|offset| (self.next + offset) % self.count)
-            .find(|slot| !self.taken.contains_key(slot))?;
-        self.taken.insert(free, sid);
+            .find(|slot| !self.taken.contains(slot))?;
+        self.taken.insert(free);
         self.next = (free + 1) % self.count;
         Some(free)
     }
@@ -161,11 +159,10 @@ mod tests {
     #[test]
     fn slots_are_given_in_turn_and_run_out() {
         let mut slots = Slots::new(3);
-        let sid = SessionId::new();
-        assert_eq!([slots.take(sid), slots.take(sid)], [Some(0), Some(1)]);
+        assert_eq!([slots.take(), slots.take()], [Some(0), Some(1)]);
         slots.free(0);
         assert_eq!(
-            [slots.take(sid), slots.take(sid), slots.take(sid)],
+            [slots.take(), slots.take(), slots.take()],
             [Some(2), Some(0), None]
         );
     }

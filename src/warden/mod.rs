@@ -10,5 +10,6 @@ mod restart;
 mod run;
 mod servers;
 mod sessions;
+mod spare;
 
 pub use run::{Handover, WardenError, run};

@@ -11,6 +11,7 @@ use nix::sys::wait::WaitStatus;
 use super::connections::{Closing, Connection, Progress, Session, Slots, State};
 use super::servers::{Ended, Server, ServerError};
 use super::sessions::Gone;
+use super::spare::Spares;
 use crate::model::{ConnectionId, escape};
 use crate::policy::ssh::Ssh;
 use crate::sandbox::{Host, Report, SandboxError};
@@ -77,6 +78,7 @@ pub(super) struct Warden {
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     pub(super) closing: Vec<Closing>,
     pub(super) slots: Slots,
+    pub(super) spares: Spares,
     pub(super) host_key: Option<Vec<u8>>,
     /// Until when everything has to have ended, once a signal asked for it.
     pub(super) stopping: Option<Instant>,
@@ -113,15 +115,18 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         signals,
         connections: BTreeMap::new(),
         closing: Vec::new(),
+        spares: Spares::new(),
         host_key: None,
         stopping: None,
     };
     loop {
         warden.start_what_is_due()?;
         warden.clear();
+        warden.clear_spares();
         if warden.finished() {
             return warden.finish();
         }
+        warden.keep_spare();
         warden.wait_and_handle()?;
         warden.enforce_deadlines();
     }
@@ -192,7 +197,7 @@ impl Warden {
             .closing
             .iter()
             .any(|closing| closing.launched.is_some());
-        let tick = clearing.then(|| Instant::now() + TICK);
+        let tick = (clearing || self.spares.clearing()).then(|| Instant::now() + TICK);
         servers
             .into_iter()
             .chain(connections)
@@ -244,6 +249,7 @@ impl Warden {
                 self.audit.ended(&how)?;
             }
         }
+        self.spare_ended(pid, how.text());
         for closing in self.closing.iter_mut().filter(|closing| {
             closing
                 .launched
@@ -487,6 +493,7 @@ impl Warden {
         if let Some(child) = self.front.dismiss() {
             child.kill().ok();
         }
+        self.spares.retire();
         let all: Vec<ConnectionId> = self.connections.keys().copied().collect();
         for cid in all {
             self.end(cid, SessionEnd::ServerStop, Gone::No);
@@ -494,8 +501,9 @@ impl Warden {
     }
 
     fn finished(&self) -> bool {
+        let cleared = self.closing.is_empty() && !self.spares.clearing();
         self.stopping
-            .is_some_and(|until| self.closing.is_empty() || Instant::now() >= until)
+            .is_some_and(|until| cleared || Instant::now() >= until)
     }
 
     /// The last records are on the disk when audit has ended by itself.

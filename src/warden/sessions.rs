@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::connections::{Closing, Connection, Progress, RELEASE, SETUP, Session, State};
 use super::run::Warden;
 use crate::model::{ConfigAccess, ConnectionId, Grant, Network, SessionId, escape};
-use crate::sandbox::{Host, SandboxError};
+use crate::sandbox::{Host, Launched, SandboxError};
 use crate::wire::{
     Event, SandboxFacts, SessionEnd, SessionFacts, WardenToAudit, WardenToBroker,
     WardenToConnection, WardenToFront,
@@ -27,21 +27,13 @@ impl Warden {
             let reason = "too many sessions with this key; please end one of them";
             return self.refuse(cid, reason, SessionEnd::Limit);
         }
-        let Some(connection) = self.connections.get_mut(&cid) else {
-            return;
-        };
-        let sid = SessionId::new();
-        let Some(slot) = self.slots.take(sid) else {
-            return self.refuse(
-                cid,
-                "too many sessions; please try again later",
-                SessionEnd::Limit,
-            );
-        };
-        let launched = match self.host.launch(slot, &grant) {
-            Ok(launched) => launched,
+        let launched = match self.launch(&grant) {
+            Ok(Some(launched)) => launched,
+            Ok(None) => {
+                let reason = "too many sessions; please try again later";
+                return self.refuse(cid, reason, SessionEnd::Limit);
+            }
             Err(error) => {
-                self.slots.free(slot);
                 tracing::error!("no sandbox for connection {cid}: {}", error.line());
                 let reason = match error {
                     SandboxError::IdMap { .. } => error.to_string(),
@@ -50,6 +42,10 @@ impl Warden {
                 return self.refuse(cid, &reason, SessionEnd::Init);
             }
         };
+        let Some(connection) = self.connections.get_mut(&cid) else {
+            return;
+        };
+        let sid = SessionId::new();
         tracing::info!(
             "session {sid}: {} from {} as {}",
             escape(grant.user.as_bytes(), 64),
@@ -74,7 +70,6 @@ impl Warden {
         let session = Session {
             sid,
             grant,
-            slot,
             launched,
             opened: Instant::now(),
             progress,
@@ -87,6 +82,20 @@ impl Warden {
             &[session.launched.socket.as_fd()],
         );
         connection.state = State::Session(session);
+    }
+
+    /// A sandbox on its way for this login; none where all slots are taken.
+    fn launch(&mut self, grant: &Grant) -> Result<Option<Launched>, SandboxError> {
+        let Some(spare) = self.take_spare()? else {
+            return Ok(None);
+        };
+        match self.host.order(&spare, grant) {
+            Ok(()) => Ok(Some(spare.into_launched())),
+            Err(error) => {
+                self.spares.discard(spare, Gone::No);
+                Err(error)
+            }
+        }
     }
 
     /// Gives the connection its session, once that is made and on record.
@@ -159,7 +168,6 @@ impl Warden {
     ) {
         let Session {
             sid,
-            slot,
             launched,
             opened,
             ..
@@ -172,7 +180,6 @@ impl Warden {
         let launched = Some(launched);
         self.closing.push(Closing {
             facts,
-            slot,
             launched,
             opened,
             end,
@@ -194,8 +201,8 @@ impl Warden {
             if !self.host.clear(launched) {
                 continue;
             }
+            self.slots.free(launched.slot);
             closing.launched = None;
-            self.slots.free(closing.slot);
             let duration_ms =
                 u64::try_from(closing.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
             let sid = closing.facts.sid;
@@ -247,7 +254,7 @@ impl Warden {
 }
 
 /// Whether a session's PID 1 has been reaped already.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gone {
     Yes,
     No,

@@ -286,6 +286,23 @@ impl Server {
             .collect()
     }
 
+    /// The child that waits for the next login, if there is one now.
+    pub fn spare(&self) -> Option<Process> {
+        let mut all = self.processes().into_iter();
+        all.find(|process| process.field("Name") == "session-spare")
+    }
+
+    /// The same, once it has done what it can without a login.
+    pub fn spare_waits(&self) -> Process {
+        eventually("a spare that waits", || {
+            let spare = self.spare()?;
+            // Its last mount before it waits.
+            let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", spare.pid)).ok()?;
+            let ready = mounts.contains("/run ") && spare.field("State").starts_with('S');
+            ready.then_some(spare)
+        })
+    }
+
     /// A session's process with this command line, once it is there.
     pub fn find(&self, line: &str) -> Process {
         eventually(line, || {

@@ -185,6 +185,46 @@ fn each_process_has_exactly_the_privileges_of_the_table() {
 }
 
 #[test]
+fn a_spare_holds_nothing_of_others_and_is_replaced() {
+    let server = Server::start();
+    let spare = server.spare_waits();
+    assert_eq!(spare.field("PPid"), server.pid().to_string());
+    assert_eq!(spare.field("Threads"), "1");
+    let own: Vec<(String, String)> = fs::read_dir(format!("/proc/{}/fd", spare.pid))
+        .unwrap()
+        .flatten()
+        .map(|entry| {
+            let to = fs::read_link(entry.path()).unwrap();
+            let number = entry.file_name().to_string_lossy().into_owned();
+            (number, to.display().to_string())
+        })
+        .filter(|(number, _)| number.parse::<u32>().unwrap() > 2)
+        .collect();
+    let kinds = |kind: &str| own.iter().filter(|(_, to)| to.starts_with(kind)).count();
+    // Its two sockets; /run, its user namespace, the limits of namespaces in its own /proc, and session-init.
+    let counts = ["socket:", "user:", "/mnt/run", "/mnt/proc/sys/user"].map(kinds);
+    assert_eq!((own.len(), counts), (6, [2, 1, 1, 1]), "{own:?}");
+    assert!(
+        own.iter().any(|(_, to)| to.ends_with("/session-init")),
+        "{own:?}"
+    );
+    let namespaces = ["mnt", "pid_for_children", "ipc", "uts", "cgroup"];
+    let warden = Process::read(server.pid()).unwrap();
+    for kind in namespaces {
+        assert_ne!(namespace(&spare, kind), namespace(&warden, kind), "{kind}");
+    }
+    // It becomes the next session.
+    let _session = server.background("sleep 100");
+    let init = server.find("session-init");
+    assert_eq!(init.pid, spare.pid);
+    // One that is killed costs nobody a login.
+    let next = server.spare_waits();
+    kill(Pid::from_raw(next.pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    server.run("true").good();
+    assert_ne!(server.spare_waits().pid, next.pid);
+}
+
+#[test]
 fn nobody_but_keys_ever_holds_the_host_key() {
     let server = Server::start();
     let _session = server.background("sleep 100");
