@@ -10,7 +10,8 @@ use std::path::Path;
 use hassio_sshd::audit::verify;
 use hassio_sshd::config::{Configs, Environment, Options, ServeArguments, VerifyArguments};
 use hassio_sshd::policy::sandbox::Sandbox;
-use hassio_sshd::sys::{Errno, descriptor, net, process, wait};
+use hassio_sshd::sys::net::{self, Listening};
+use hassio_sshd::sys::{Errno, descriptor, process, wait};
 use hassio_sshd::wire;
 use nix::unistd::{Gid, Uid, fchown};
 
@@ -193,17 +194,20 @@ fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
     make_audit_folder(&configs.audit.directory)?;
     let init = open_init()?;
     let program = open_program("hassio-sshd", Path::new("/proc/self/exe"))?;
-    let mut listeners = Vec::new();
-    for address in &configs.warden.listen {
-        let listener = net::listen_tcp(*address);
-        let listener = listener.map_err(|source| LaunchError::Listen {
-            address: *address,
-            source,
-        })?;
-        if let Ok(address) = net::local_address(&listener) {
-            tracing::info!("listening on {address}");
-        }
-        listeners.push(listener);
+    let Listening {
+        listeners,
+        held,
+        shared,
+    } = net::listen_tcp(&configs.warden.listen)
+        .map_err(|(address, source)| LaunchError::Listen { address, source })?;
+    for address in listeners.iter().flat_map(net::local_address) {
+        tracing::info!("listening on {address}");
+    }
+    for address in shared {
+        tracing::warn!(
+            "port {} is in use by others on some address: sessions may take it on those that are free",
+            address.port()
+        );
     }
     let sealed =
         |name, bytes: Vec<u8>| descriptor::sealed(name, &bytes).map_err(LaunchError::Handover);
@@ -217,7 +221,7 @@ fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
         .into_iter()
         .map(AsFd::as_fd)
         .collect();
-    fds.extend(listeners.iter().map(AsFd::as_fd));
+    fds.extend(listeners.iter().chain(&held).map(AsFd::as_fd));
     let again = descriptor::raised(program.as_fd()).map_err(LaunchError::Become)?;
     descriptor::arrange(&fds).map_err(LaunchError::Become)?;
     // A fresh image without any environment: the token was in this one's.

@@ -129,6 +129,12 @@ fn run_warden() -> Result<(), Fatal> {
     let listeners = (10..10 + count)
         .map(inherited)
         .collect::<Result<Vec<_>, _>>()?;
+    // Those that keep sessions from the same ports on other addresses, for as long as the server runs.
+    let mut held = Vec::new();
+    while let Ok(fd) = descriptor::inherited(10 + count + RawFd::try_from(held.len()).unwrap_or(0))
+    {
+        held.push(fd);
+    }
     process::undumpable().map_err(fatal)?;
     // The same at the next start, so that it finds what this one left; another for a server with other data.
     let data_dir = config.data_dir.as_os_str().as_encoded_bytes();

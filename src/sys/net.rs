@@ -1,7 +1,8 @@
 //! Sockets: listening, accepting, and what SSH wants of TCP. ip(7), ipv6(7), tcp(7), unix(7).
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -12,12 +13,66 @@ use nix::sys::socket::{
     accept4, bind, getpeername, getsockopt, listen, setsockopt, socket, sockopt,
 };
 
-/// A listening TCP socket, close-on-exec and non-blocking. An IPv6 one serves IPv6 alone, so that both families can
-/// have the same port.
+/// Sockets that listen, and those beside them.
+#[derive(Debug)]
+pub struct Listening {
+    /// One for each address, close-on-exec and non-blocking. An IPv6 one serves IPv6 alone, so that both families can have
+    /// the same port.
+    pub listeners: Vec<OwnedFd>,
+    /// They do not listen, but keep everybody from the same ports on all other addresses.
+    pub held: Vec<OwnedFd>,
+    /// Where that could not be done, since somebody has one of the addresses.
+    pub shared: Vec<SocketAddr>,
+}
+
+/// Listens on each address, whose port may be 0 for one that the kernel chooses.
 ///
 /// # Errors
-/// EADDRINUSE, EACCES (a port below 1024 without CAP_NET_BIND_SERVICE), EAFNOSUPPORT.
-pub fn listen_tcp(address: SocketAddr) -> nix::Result<OwnedFd> {
+/// The address, and EADDRINUSE, EACCES (a port below 1024 without CAP_NET_BIND_SERVICE), EAFNOSUPPORT.
+pub fn listen_tcp(addresses: &[SocketAddr]) -> Result<Listening, (SocketAddr, Errno)> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(bound_tcp(*address).map_err(|errno| (*address, errno))?);
+    }
+    let own = |listener| local_address(listener).ok();
+    let own: BTreeSet<SocketAddr> = listeners.iter().filter_map(own).collect();
+    let ports: BTreeSet<u16> = own.iter().map(SocketAddr::port).collect();
+    let everywhere = [
+        IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    ];
+    let (mut held, mut shared) = (Vec::new(), Vec::new());
+    for all in ports
+        .into_iter()
+        .flat_map(|port| everywhere.map(|ip| SocketAddr::new(ip, port)))
+        .filter(|all| !own.contains(all))
+    {
+        match bound_tcp(all) {
+            Ok(socket) => held.push(socket),
+            Err(Errno::EADDRINUSE) => shared.push(all),
+            // A family that this machine does not have.
+            Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {}
+            Err(errno) => return Err((all, errno)),
+        }
+    }
+    for (listener, address) in listeners.iter().zip(addresses) {
+        let listening = Backlog::new(128).and_then(|backlog| listen(listener, backlog));
+        listening.map_err(|errno| (*address, errno))?;
+    }
+    // Last. Linux asks both of two sockets for this option when one of them is bound or begins to listen
+    // (inet_csk_bind_conflict, 6.18): until now it let ours be bound side by side, from now on it lets nobody in.
+    for socket in &held {
+        let unshared = setsockopt(socket, sockopt::ReuseAddr, &false);
+        unshared.map_err(|errno| ((Ipv4Addr::UNSPECIFIED, 0).into(), errno))?;
+    }
+    Ok(Listening {
+        listeners,
+        held,
+        shared,
+    })
+}
+
+fn bound_tcp(address: SocketAddr) -> nix::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -34,7 +89,6 @@ pub fn listen_tcp(address: SocketAddr) -> nix::Result<OwnedFd> {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
     }
     bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
-    listen(&fd, Backlog::new(128)?)?;
     Ok(fd)
 }
 

@@ -1054,6 +1054,15 @@ fn p50_the_servers_port_cannot_be_taken() {
     };
     assert_eq!(server.run(&bind("AF_INET", "127.0.0.1")).good(), "98");
     assert_eq!(server.run(&bind("AF_INET", "0.0.0.0")).good(), "98");
+    // Nor where the server does not listen.
+    for (family, address) in [
+        ("AF_INET", "127.0.0.2"),
+        ("AF_INET6", "::1"),
+        ("AF_INET6", "::"),
+    ] {
+        let done = server.run(&bind(family, address));
+        assert!(["98", "97"].contains(&done.good()), "{address}");
+    }
     // While the front is down, the sockets stay.
     let front = server
         .processes()
