@@ -4,6 +4,7 @@
 //! random generator and no hash table is used before the fork, so no two connections inherit the same state.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use crate::sys::process::{self, Forked};
 use crate::sys::{Errno, net, wait};
 use crate::wire::{
     AuditToPeer, ConnectionToKeys, ConnectionToWarden, FrontToWarden, KeysToConnection, Link,
-    LinkError, ReportToAudit, WardenToConnection, WardenToFront,
+    LinkError, Refusal, ReportToAudit, WardenToConnection, WardenToFront,
 };
 
 /// What a connection process is given.
@@ -59,7 +60,8 @@ struct Front<'a> {
     limits: &'a Limits,
     host_key: Option<Vec<u8>>,
     connections: Vec<Running>,
-    refusals: Option<Refusals>,
+    refusals: BTreeMap<Refusal, Refusals>,
+    paused: bool,
     rests_until: Option<Instant>,
 }
 
@@ -70,10 +72,10 @@ struct Running {
     authenticated: bool,
 }
 
+/// Those of one reason that were not reported yet.
 struct Refusals {
     last: Peer,
     count: u64,
-    reason: &'static str,
     report_at: Instant,
 }
 
@@ -97,7 +99,8 @@ pub fn run(
         limits,
         host_key: None,
         connections: Vec::new(),
-        refusals: None,
+        refusals: BTreeMap::new(),
+        paused: false,
         rests_until: None,
     };
     let accepted = loop {
@@ -119,7 +122,7 @@ impl Front<'_> {
     /// Something, in the child, when a connection was accepted.
     fn turn(&mut self) -> Result<Option<Accepted>, FrontError> {
         let rests = self.rests_until.is_some_and(|until| until > Instant::now());
-        let accepting = self.host_key.is_some() && !rests;
+        let accepting = self.host_key.is_some() && !self.paused && !rests;
         let listeners = if accepting {
             self.listeners.as_slice()
         } else {
@@ -128,12 +131,11 @@ impl Front<'_> {
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.warden.as_fd()];
         fds.extend(self.connections.iter().map(|running| running.pidfd.as_fd()));
         fds.extend(listeners.iter().map(AsFd::as_fd));
-        let until = [
-            rests.then_some(self.rests_until).flatten(),
-            self.refusals.as_ref().map(|r| r.report_at),
-        ];
-        let ready =
-            wait::readable(&fds, until.into_iter().flatten().min()).map_err(step("wait"))?;
+        let reports = self.refusals.values().map(|refusals| refusals.report_at);
+        let until = reports
+            .chain(rests.then_some(self.rests_until).flatten())
+            .min();
+        let ready = wait::readable(&fds, until).map_err(step("wait"))?;
         drop(fds);
         let mut ready = ready.into_iter();
         if ready.next().unwrap_or(false) {
@@ -163,6 +165,8 @@ impl Front<'_> {
                         running.authenticated = true;
                     }
                 }
+                Ok(WardenToFront::Pause) => self.paused = true,
+                Ok(WardenToFront::Resume) => self.paused = false,
                 Err(error) if error.would_block() => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -201,7 +205,7 @@ impl Front<'_> {
             // The one that has had most time makes room: whoever holds connections open locks nobody out.
             self.end_oldest_fresh();
         } else if self.connections.len() >= self.limits.connections {
-            self.refused(peer, "too many connections");
+            self.refused(peer, Refusal::TooMany);
             return Ok(None);
         }
         self.fork(peer, stream)
@@ -216,10 +220,7 @@ impl Front<'_> {
         if let Some(running) = oldest.map(|at| self.connections.remove(at)) {
             // Gone already, if not.
             process::kill(running.pidfd.as_fd()).ok();
-            self.refused(
-                running.peer,
-                "too many connections that have not logged in: the oldest made room",
-            );
+            self.refused(running.peer, Refusal::MadeRoom);
         }
     }
 
@@ -271,49 +272,47 @@ impl Front<'_> {
                 child
                     .kill()
                     .map_err(step("end a connection that the warden does not know"))?;
-                self.refused(peer, "the warden has too much to do");
+                self.refused(peer, Refusal::Busy);
             }
             Err(error) => return Err(error.into()),
         }
         Ok(None)
     }
 
-    fn refused(&mut self, peer: Peer, reason: &'static str) {
-        let count = self.refusals.as_ref().map_or(0, |refusals| refusals.count) + 1;
-        let report_at = self
-            .refusals
-            .as_ref()
-            .map_or_else(Instant::now, |refusals| refusals.report_at);
-        self.refusals = Some(Refusals {
+    fn refused(&mut self, peer: Peer, reason: Refusal) {
+        let refusals = self.refusals.entry(reason).or_insert_with(|| Refusals {
             last: peer,
-            count,
-            reason,
-            report_at,
+            count: 0,
+            report_at: Instant::now(),
         });
+        refusals.last = peer;
+        refusals.count += 1;
     }
 
-    /// The first at once, then at most one message each [`REPORT`].
+    /// The first at once, then at most one message each [`REPORT`] for each reason. What the warden does not take is
+    /// counted on.
     fn report_refusals(&mut self) {
-        let Some(refusals) = &mut self.refusals else {
-            return;
-        };
-        if refusals.report_at > Instant::now() {
-            return;
-        }
-        if refusals.count == 0 {
-            self.refusals = None;
-            return;
-        }
-        let message = FrontToWarden::Refused {
-            peer: refusals.last,
-            count: refusals.count,
-            reason: refusals.reason.to_owned(),
-        };
-        refusals.count = 0;
-        refusals.report_at = Instant::now() + REPORT;
-        if let Err(error) = self.warden.send(&message) {
-            tracing::warn!("the warden does not hear of refusals: {error}");
-        }
+        let now = Instant::now();
+        let warden = &self.warden;
+        self.refusals.retain(|reason, refusals| {
+            if refusals.report_at > now {
+                return true;
+            }
+            if refusals.count == 0 {
+                return false;
+            }
+            let message = FrontToWarden::Refused {
+                peer: refusals.last,
+                count: refusals.count,
+                reason: *reason,
+            };
+            refusals.report_at = now + REPORT;
+            match warden.send(&message) {
+                Ok(()) => refusals.count = 0,
+                Err(error) => tracing::warn!("the warden does not hear of refusals: {error}"),
+            }
+            true
+        });
     }
 }
 

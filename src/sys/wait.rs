@@ -19,14 +19,38 @@ pub fn readable(fds: &[BorrowedFd<'_>], until: Option<Instant>) -> nix::Result<V
         .iter()
         .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
         .collect();
+    wait(&mut set, until)?;
+    Ok(set.iter().map(|fd| fd.any().unwrap_or(true)).collect())
+}
+
+/// Waits until one of `readable` can be read, or one of `writable` be written, or one is hung up, or `until` has come.
+///
+/// # Errors
+/// As [`readable`].
+pub fn any(
+    readable: &[BorrowedFd<'_>],
+    writable: &[BorrowedFd<'_>],
+    until: Option<Instant>,
+) -> nix::Result<()> {
+    let to_read = readable
+        .iter()
+        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let to_write = writable
+        .iter()
+        .map(|fd| PollFd::new(*fd, PollFlags::POLLOUT));
+    let mut set: Vec<PollFd<'_>> = to_read.chain(to_write).collect();
+    wait(&mut set, until)
+}
+
+fn wait(set: &mut [PollFd<'_>], until: Option<Instant>) -> nix::Result<()> {
     loop {
         let timeout = until.map_or(PollTimeout::NONE, |until| {
             timeout(until.saturating_duration_since(Instant::now()))
         });
-        match poll(&mut set, timeout) {
+        match poll(set, timeout) {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
-            Ok(_) => return Ok(set.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
+            Ok(_) => return Ok(()),
         }
     }
 }

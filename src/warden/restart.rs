@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use super::connections::{Connection, Progress, Session, State};
-use super::run::{Warden, WardenError};
+use super::run::{Accepting, Warden, WardenError};
 use super::sessions::{open_in_broker, tell};
 use crate::model::ConnectionId;
 use crate::wire::{
@@ -42,6 +42,9 @@ impl Warden {
                 self.handover.listeners.iter().map(AsFd::as_fd).collect();
             self.front
                 .start(self.handover.program.as_fd(), &listeners)?;
+            if self.accepting == Accepting::Paused {
+                self.front.tell(&WardenToFront::Pause, &[]);
+            }
             if let Some(blob) = &self.host_key {
                 self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
             }

@@ -16,6 +16,7 @@ use crate::model::{ConnectionId, escape};
 use crate::policy::ssh::Ssh;
 use crate::sandbox::{Host, Report, SandboxError};
 use crate::sys::{Errno, process, wait};
+use crate::wire::limits::OUTBOX_PAUSE;
 use crate::wire::{
     AuditToWarden, BrokerToWarden, Event, FrontToWarden, KeysToWarden, Link, LinkError, Outcome,
     Phase, Record, SessionEnd, WardenToAudit, WardenToBroker, WardenToFront, WardenToKeys,
@@ -80,8 +81,16 @@ pub(super) struct Warden {
     pub(super) slots: Slots,
     pub(super) spares: Spares,
     pub(super) host_key: Option<Vec<u8>>,
+    pub(super) accepting: Accepting,
     /// Until when everything has to have ended, once a signal asked for it.
     pub(super) stopping: Option<Instant>,
+}
+
+/// Whether the front accepts connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepting {
+    On,
+    Paused,
 }
 
 /// Runs the server until it is told to stop, or cannot go on.
@@ -117,10 +126,12 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         closing: Vec::new(),
         spares: Spares::new(),
         host_key: None,
+        accepting: Accepting::On,
         stopping: None,
     };
     loop {
         warden.start_what_is_due()?;
+        warden.pace_accepting();
         warden.clear();
         warden.clear_spares();
         if warden.finished() {
@@ -153,14 +164,24 @@ impl Warden {
                 fds.push(launched.as_fd());
             }
         }
+        let behind: Vec<BorrowedFd<'_>> = [
+            self.front.link_behind().map(AsFd::as_fd),
+            self.keys.link_behind().map(AsFd::as_fd),
+            self.broker.link_behind().map(AsFd::as_fd),
+            self.audit.link_behind().map(AsFd::as_fd),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let until = self.next_deadline();
-        wait::readable(&fds, until).map_err(|source| WardenError::Step {
+        wait::any(&fds, &behind, until).map_err(|source| WardenError::Step {
             action: "wait",
             source,
         })?;
-        drop(fds);
+        drop((fds, behind));
         // All links are non-blocking and there are few: looking at each is simpler than keeping track of which is which.
         self.read_signals()?;
+        self.flush();
         for (message, fds) in self.keys.hear() {
             self.on_keys(message, fds.len());
         }
@@ -185,12 +206,43 @@ impl Warden {
         Ok(())
     }
 
+    fn flush(&mut self) {
+        self.front.flush();
+        self.keys.flush();
+        self.broker.flush();
+        self.audit.flush();
+    }
+
+    /// Accepts nothing while keys or audit has not taken what it was told of earlier connections, or is not there.
+    fn pace_accepting(&mut self) {
+        let backlog = self.keys.backlog().max(self.audit.backlog());
+        match self.accepting {
+            Accepting::On if backlog >= OUTBOX_PAUSE => {
+                tracing::warn!("keys or audit does not keep up: new connections wait");
+                self.accepting = Accepting::Paused;
+                self.front.tell(&WardenToFront::Pause, &[]);
+            }
+            Accepting::Paused if backlog == 0 => {
+                tracing::info!("new connections are accepted again");
+                self.accepting = Accepting::On;
+                self.front.tell(&WardenToFront::Resume, &[]);
+            }
+            Accepting::On | Accepting::Paused => {}
+        }
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
         let servers = [
             self.front.due(),
             self.keys.due(),
             self.broker.due(),
             self.audit.due(),
+        ];
+        let overdue = [
+            self.front.overdue_at(),
+            self.keys.overdue_at(),
+            self.broker.overdue_at(),
+            self.audit.overdue_at(),
         ];
         let connections = self.connections.values().map(Connection::deadline);
         let clearing = self
@@ -200,6 +252,7 @@ impl Warden {
         let tick = (clearing || self.spares.clearing()).then(|| Instant::now() + TICK);
         servers
             .into_iter()
+            .chain(overdue)
             .chain(connections)
             .chain([tick, self.stopping])
             .flatten()
@@ -319,10 +372,7 @@ impl Warden {
                 count,
                 reason,
             } => {
-                tracing::warn!(
-                    "refused {count} connections, the last from {peer}: {}",
-                    escape(reason.as_bytes(), 200)
-                );
+                tracing::warn!("closed {count} connections, the last from {peer}: {reason}");
                 let event = Event::ConnRefuse {
                     reason,
                     count,
@@ -508,11 +558,21 @@ impl Warden {
 
     /// The last records are on the disk when audit has ended by itself.
     fn finish(&mut self) -> Result<(), WardenError> {
+        let waiting = |source| WardenError::Step {
+            action: "wait for audit",
+            source,
+        };
         let event = Event::ServerStop {
             reason: "signal".to_owned(),
         };
         self.audit
             .tell(&WardenToAudit::Record(Record::new(event)), &[]);
+        let until = self.stopping.unwrap_or_else(Instant::now) + FAREWELL;
+        // What it has not taken yet would go with the link.
+        while let Some(link) = self.audit.link_behind().filter(|_| Instant::now() < until) {
+            wait::any(&[], &[link.as_fd()], Some(until)).map_err(waiting)?;
+            self.audit.flush();
+        }
         self.host.retire();
         for child in [self.keys.dismiss(), self.broker.dismiss()]
             .into_iter()
@@ -521,13 +581,7 @@ impl Warden {
             child.kill().ok();
         }
         if let Some(audit) = self.audit.dismiss() {
-            let until = self.stopping.unwrap_or_else(Instant::now) + FAREWELL;
-            wait::readable(&[audit.pidfd.as_fd()], Some(until)).map_err(|source| {
-                WardenError::Step {
-                    action: "wait for audit",
-                    source,
-                }
-            })?;
+            wait::readable(&[audit.pidfd.as_fd()], Some(until)).map_err(waiting)?;
         }
         Ok(())
     }

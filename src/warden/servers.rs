@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::outbox::{Full, Outbox};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Child, Forked};
 use crate::sys::{Errno, descriptor};
-use crate::wire::{Link, LinkError};
+use crate::wire::limits::{OUTBOX_AGE, TURN};
+use crate::wire::{Link, LinkError, Packet};
 
 /// A process that ends sooner than this after its start did not really start.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -48,7 +50,10 @@ enum Life<Out, In> {
     Running {
         child: Child,
         link: Link<Out, In>,
+        outbox: Outbox<Packet<Out>>,
         since: Instant,
+        /// It was ended; the kernel has not said so yet.
+        doomed: bool,
     },
     Waiting {
         until: Instant,
@@ -104,7 +109,9 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
                 self.life = Life::Running {
                     child,
                     link: near,
+                    outbox: Outbox::new(),
                     since: Instant::now(),
+                    doomed: false,
                 };
                 Ok(())
             }
@@ -158,47 +165,139 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         Ok(())
     }
 
-    /// Sends it a message. One that does not read is ended, and will be started again; one that is down misses it.
-    pub(super) fn tell(&self, message: &Out, fds: &[BorrowedFd<'_>]) {
-        let Life::Running { child, link, .. } = &self.life else {
+    /// Its link, if something waits to be written to it.
+    pub(super) fn link_behind(&self) -> Option<&Link<Out, In>> {
+        match &self.life {
+            Life::Running {
+                link,
+                outbox,
+                doomed: false,
+                ..
+            } if outbox.len() > 0 => Some(link),
+            Life::Running { .. } | Life::Waiting { .. } => None,
+        }
+    }
+
+    /// How many messages wait for it; without end while it does not run.
+    pub(super) fn backlog(&self) -> usize {
+        match &self.life {
+            Life::Running {
+                outbox,
+                doomed: false,
+                ..
+            } => outbox.len(),
+            Life::Running { doomed: true, .. } | Life::Waiting { .. } => usize::MAX,
+        }
+    }
+
+    /// When what waits for it has waited too long.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        match &self.life {
+            Life::Running {
+                outbox,
+                doomed: false,
+                ..
+            } => outbox.overdue_at(),
+            Life::Running { doomed: true, .. } | Life::Waiting { .. } => None,
+        }
+    }
+
+    /// Ends it if what waits for it has waited too long.
+    pub(super) fn enforce(&mut self, now: Instant) {
+        if self.overdue_at().is_some_and(|at| at <= now) {
+            self.kill(&format!(
+                "has not read its link for {} s",
+                OUTBOX_AGE.as_secs()
+            ));
+        }
+    }
+
+    /// Sends it a message, or keeps that until it reads. One that is down misses it: whoever starts it again tells it
+    /// what there is.
+    pub(super) fn tell(&mut self, message: &Out, fds: &[BorrowedFd<'_>]) {
+        let Life::Running {
+            link,
+            outbox,
+            doomed: false,
+            ..
+        } = &mut self.life
+        else {
             return;
         };
-        if let Err(error) = link.send_with(message, fds) {
-            tracing::warn!("{} does not listen ({error}); it is ended", self.name);
-            child.kill().ok();
+        if outbox.len() == 0 {
+            match link.send_with(message, fds) {
+                Ok(()) => return,
+                Err(error) if error.would_block() => {}
+                Err(error) => return self.kill(&format!("cannot be told anything ({error})")),
+            }
+        }
+        let packet = match Packet::new(message, fds) {
+            Ok(packet) => packet,
+            Err(error) => return self.kill(&format!("cannot be told anything ({error})")),
+        };
+        let bytes = packet.length_bytes();
+        if let Err(Full) = outbox.push(packet, bytes, Instant::now()) {
+            self.kill("does not read its link, and no more can wait for it");
+        }
+    }
+
+    /// Sends what has waited, as far as it is taken.
+    pub(super) fn flush(&mut self) {
+        let Life::Running {
+            link,
+            outbox,
+            doomed: false,
+            ..
+        } = &mut self.life
+        else {
+            return;
+        };
+        if let Err(error) = outbox.flush(|packet| link.send_packet(packet)) {
+            self.kill(&format!("cannot be told anything ({error})"));
         }
     }
 
     /// Ends it, because it `does` something; it will be started again.
-    pub(super) fn kill(&self, does: &str) {
-        if let Life::Running { child, .. } = &self.life {
+    pub(super) fn kill(&mut self, does: &str) {
+        if let Life::Running { child, doomed, .. } = &mut self.life
+            && !*doomed
+        {
             tracing::error!("{} {does}; it is ended", self.name);
             child.kill().ok();
+            *doomed = true;
         }
     }
 
-    /// All messages that are there. A process that says something else than its link allows is ended.
-    pub(super) fn hear(&self) -> Vec<(In, Vec<OwnedFd>)> {
+    /// The messages that are there, so many at most: the others have their turn. A process that says something else
+    /// than its link allows is ended.
+    pub(super) fn hear(&mut self) -> Vec<(In, Vec<OwnedFd>)> {
         let mut heard = Vec::new();
-        let Life::Running { child, link, .. } = &self.life else {
+        let Life::Running {
+            child,
+            link,
+            doomed,
+            ..
+        } = &mut self.life
+        else {
             return heard;
         };
-        loop {
+        for _ in 0..TURN {
             match link.recv_with() {
                 Ok(message) => heard.push(message),
-                Err(error) if error.would_block() => return heard,
+                Err(error) if error.would_block() => break,
                 // Its end is learnt from the kernel.
                 Err(LinkError::Closed) => {
                     child.kill().ok();
-                    return heard;
+                    *doomed = true;
+                    break;
                 }
                 Err(error) => {
-                    tracing::error!("{} is ended: {error}", self.name);
-                    child.kill().ok();
-                    return heard;
+                    self.kill(&format!("says what it may not ({error})"));
+                    break;
                 }
             }
         }
+        heard
     }
 
     /// Lets go of the link: the process finishes and ends by itself.

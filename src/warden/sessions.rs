@@ -219,6 +219,10 @@ impl Warden {
 
     pub(super) fn enforce_deadlines(&mut self) {
         let now = Instant::now();
+        self.front.enforce(now);
+        self.keys.enforce(now);
+        self.broker.enforce(now);
+        self.audit.enforce(now);
         let holds = |closing: &Closing| !closing.broker_done && now >= closing.since + RELEASE;
         if self.closing.iter().any(holds) {
             // A new one knows nothing of sessions that are over.

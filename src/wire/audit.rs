@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::message::Refusal;
 use crate::model::{ChannelNumber, ConnectionId, Exit, SessionId, Usage, WindowSize};
 
 /// Something that happened, as its witness reports it to audit.
@@ -103,7 +104,7 @@ pub enum Event {
         host_key_algorithm: String,
     },
     ConnRefuse {
-        reason: String,
+        reason: Refusal,
         count: u64,
         ip: String,
     },

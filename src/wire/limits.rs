@@ -56,3 +56,17 @@ pub const API_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The longest text of the Supervisor that is shown as an error.
 pub const API_ERROR_BYTES: usize = 1024;
+
+/// What may wait in the warden for one of the server's processes that does not read: more than all connections and
+/// sessions at once need when that process is new. Each message may hold a descriptor, so their number is bounded too.
+pub const OUTBOX_BYTES: usize = 1024 * 1024;
+/// See [`OUTBOX_BYTES`].
+pub const OUTBOX_MESSAGES: usize = 1024;
+/// How long it may wait; then that process is ended and started again.
+pub const OUTBOX_AGE: Duration = Duration::from_secs(10);
+/// From this many messages on for keys or for audit no connection is accepted until all are taken: clients wait in the
+/// kernel's backlog.
+pub const OUTBOX_PAUSE: usize = 32;
+
+/// How many messages of one link the warden hears before the others have their turn.
+pub const TURN: usize = 64;

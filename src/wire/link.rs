@@ -16,6 +16,38 @@ pub struct Link<Out, In> {
     types: PhantomData<fn(Out) -> In>,
 }
 
+/// A message that waits to be sent, already encoded, with the descriptors that go beside it.
+#[derive(Debug)]
+pub struct Packet<Out> {
+    bytes: Vec<u8>,
+    fds: Vec<OwnedFd>,
+    types: PhantomData<fn(Out)>,
+}
+
+impl<Out: Serialize> Packet<Out> {
+    /// Encodes `message` and holds on to `fds`.
+    ///
+    /// # Errors
+    /// `Codec`; `Socket` with EMFILE.
+    pub fn new(message: &Out, fds: &[BorrowedFd<'_>]) -> Result<Self, LinkError> {
+        let hold = |fd: &BorrowedFd<'_>| {
+            fd.try_clone_to_owned()
+                .map_err(|_| LinkError::Socket(Errno::EMFILE))
+        };
+        Ok(Self {
+            bytes: encode(message)?,
+            fds: fds.iter().map(hold).collect::<Result<_, _>>()?,
+            types: PhantomData,
+        })
+    }
+
+    /// How long the message is.
+    #[must_use]
+    pub fn length_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 /// What can go wrong on a link.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -87,7 +119,20 @@ impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
     /// # Errors
     /// As [`Link::send`].
     pub fn send_with(&self, message: &Out, fds: &[BorrowedFd<'_>]) -> Result<(), LinkError> {
-        match self.socket.send(&encode(message)?, fds) {
+        self.send_bytes(&encode(message)?, fds)
+    }
+
+    /// Sends one message that has waited.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    pub fn send_packet(&self, packet: &Packet<Out>) -> Result<(), LinkError> {
+        let fds: Vec<BorrowedFd<'_>> = packet.fds.iter().map(AsFd::as_fd).collect();
+        self.send_bytes(&packet.bytes, &fds)
+    }
+
+    fn send_bytes(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), LinkError> {
+        match self.socket.send(bytes, fds) {
             Err(Errno::EPIPE | Errno::ECONNRESET) => Err(LinkError::Closed),
             Err(errno) => Err(LinkError::Socket(errno)),
             Ok(()) => Ok(()),

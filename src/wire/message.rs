@@ -16,15 +16,37 @@ pub enum FrontToWarden {
         /// Where it comes from.
         peer: Peer,
     },
-    /// A connection was closed before a process was made for it.
+    /// Connections were closed unasked.
     Refused {
-        /// Where it came from.
+        /// Where the last one came from.
         peer: Peer,
-        /// How many in a row, for the same reason.
+        /// How many since the last message of this reason.
         count: u64,
         /// Which limit.
-        reason: String,
+        reason: Refusal,
     },
+}
+
+/// Why a connection was closed unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// There are as many as may be.
+    TooMany,
+    /// It had not logged in, and was the oldest of as many as may be: it made room for a new one.
+    MadeRoom,
+    /// The warden has too much to do.
+    Busy,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooMany => "too many connections",
+            Self::MadeRoom => "too many that have not logged in, the oldest made room",
+            Self::Busy => "the warden has too much to do",
+        })
+    }
 }
 
 /// What the warden says to the front.
@@ -34,6 +56,10 @@ pub enum WardenToFront {
     HostKey(Vec<u8>),
     /// The connection logged in: it no longer counts as pre-authentication.
     Authenticated(ConnectionId),
+    /// Accept nothing until `Resume`: keys or audit does not keep up, and clients wait in the kernel's backlog.
+    Pause,
+    /// See `Pause`.
+    Resume,
 }
 
 /// What a connection says to the warden: nothing but its end, which is the link's.

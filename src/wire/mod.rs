@@ -18,10 +18,10 @@ pub use audit::{
 };
 pub use codec::{CodecError, decode, encode, encode_config};
 pub use config::{AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, WardenConfig};
-pub use link::{Link, LinkError};
+pub use link::{Link, LinkError, Packet};
 pub use message::{
     AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,
     ConnectionToWarden, FrontToWarden, InitToConnection, KeysToConnection, KeysToWarden, Phase,
-    ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
+    Refusal, ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
     WardenToConnection, WardenToFront, WardenToKeys,
 };

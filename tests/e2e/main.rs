@@ -16,6 +16,7 @@ mod audit;
 mod auth;
 mod clients;
 mod escape;
+mod flood;
 mod harness;
 mod login;
 mod options;

@@ -1,0 +1,109 @@
+//! Many connections that never log in, and server processes that stand still under them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::{Done, PATIENCE, Process, Server, app, eventually, finish};
+
+/// What is no SSH after its first line: the server closes the connection by itself.
+fn knock(port: u16) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(b"SSH-2.0-knock\r\n\xff\xff\xff\xff is no packet")
+        .unwrap();
+    // A reset says the same as an end.
+    match stream.read_to_end(&mut Vec::new()) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
+    }
+}
+
+/// So many connections from so many threads, each until the server has closed it.
+fn knocks(port: u16, threads: usize, each: usize) -> Vec<JoinHandle<()>> {
+    (0..threads)
+        .map(|_| std::thread::spawn(move || (0..each).for_each(|_| knock(port))))
+        .collect()
+}
+
+fn role(server: &Server, role: &str) -> Option<Process> {
+    server
+        .processes()
+        .into_iter()
+        .find(|process| process.line == format!("hassio-sshd {role}"))
+}
+
+fn signal(process: &Process, signal: Signal) {
+    kill(Pid::from_raw(process.pid as i32), signal).unwrap();
+}
+
+#[track_caller]
+fn logs(server: &Server, text: &str) {
+    eventually(text, || server.log().contains(text).then_some(()));
+}
+
+fn verify(server: &Server) -> Done {
+    let mut command = std::process::Command::new(app().join("hassio-sshd"));
+    command
+        .args(["audit", "verify", "--data-dir"])
+        .arg(server.dir.join("data"));
+    finish(command)
+}
+
+#[test]
+fn an_audit_that_stands_still_for_a_while_loses_nothing() {
+    let mut server = Server::start();
+    let roles = ["audit-writer", "keys", "broker", "front"];
+    let pids = |server: &Server| roles.map(|name| role(server, name).map(|process| process.pid));
+    server.run("true").good();
+    let before = pids(&server);
+    let audit = role(&server, "audit-writer").unwrap();
+    signal(&audit, Signal::SIGSTOP);
+    let (threads, each) = (15, 30);
+    let clients = knocks(server.port, threads, each);
+    // More than the link holds were accepted, and then no more.
+    logs(&server, "new connections wait");
+    std::thread::sleep(Duration::from_secs(3));
+    signal(&audit, Signal::SIGCONT);
+    for client in clients {
+        client.join().unwrap();
+    }
+    logs(&server, "new connections are accepted again");
+    server.run("true").good();
+    assert_eq!(pids(&server), before);
+    let knocked = || {
+        let closed = server.records_of("conn.close");
+        closed.iter().filter(|record| record["ok"] == false).count()
+    };
+    eventually("each is on record", || {
+        (knocked() == threads * each).then_some(())
+    });
+    assert!(server.stop().success());
+    assert_eq!(verify(&server).code(), 0, "{:?}", verify(&server));
+}
+
+#[test]
+fn an_audit_that_stands_still_for_too_long_is_replaced() {
+    let mut server = Server::start();
+    server.run("true").good();
+    let audit = role(&server, "audit-writer").unwrap();
+    signal(&audit, Signal::SIGSTOP);
+    let clients = knocks(server.port, 15, 30);
+    logs(&server, "audit-writer has not read its link for 10 s");
+    for client in clients {
+        client.join().unwrap();
+    }
+    server.run("true").good();
+    assert_ne!(
+        role(&server, "audit-writer").map(|process| process.pid),
+        Some(audit.pid)
+    );
+    assert!(server.stop().success());
+    let code = verify(&server).code();
+    assert!([0, 13].contains(&code), "{:?}", verify(&server));
+}
