@@ -799,6 +799,123 @@ fn a_connection_that_floods_the_ledger_is_closed() {
     assert!(size < 300 * 1024, "{size}");
 }
 
+fn attempt(cid: ConnectionId, outcome: Outcome) -> Record {
+    let event = Event::AuthAttempt {
+        method: "publickey".to_owned(),
+        user: "root".to_owned(),
+        fingerprint: None,
+        key_type: None,
+        reason: "r".to_owned(),
+        n: 1,
+    };
+    Record::new(event).of_connection(cid).outcome(outcome)
+}
+
+fn conn_close(reason: &str) -> Record {
+    Record::new(Event::ConnClose {
+        reason: reason.to_owned(),
+        duration_ms: 1,
+        attempts: 1,
+    })
+    .outcome(Outcome::Bad)
+}
+
+#[test]
+fn a_flood_is_counted_and_a_login_in_the_middle_of_it_is_whole() {
+    let directory = Directory::new();
+    let server = Server::start(&directory);
+    let keys = server.reporter(Reporter::Keys);
+    let facts = facts();
+    // Proved who it is, and got no session.
+    let unlucky = ConnectionId::new();
+    for n in 0..1000 {
+        let cid = ConnectionId::new();
+        let link = server.connect(cid, None);
+        tell(&link, conn_open());
+        tell(&keys, attempt(cid, Outcome::Bad));
+        if n % 4 > 0 {
+            tell(&link, conn_close("protocol: whatever"));
+        }
+        drop(link);
+        if n == 500 {
+            let link = server.connect(facts.cid, None);
+            tell(&link, conn_open());
+            tell(&keys, attempt(facts.cid, Outcome::Bad));
+            tell(&keys, attempt(facts.cid, Outcome::Good));
+            opened(server.open(&facts), facts.sid);
+            closed(server.close(facts.sid), facts.sid);
+            tell(&link, conn_close("client"));
+        }
+        if n == 600 {
+            let link = server.connect(unlucky, None);
+            tell(&link, conn_open());
+            tell(&keys, attempt(unlucky, Outcome::Good));
+            tell(&link, conn_close("no session"));
+        }
+    }
+    server.stop();
+    assert_eq!(verify::directory(&directory.0).exit_code(), 0);
+
+    let records = directory.records("ledger/000001.jsonl");
+    let (unlucky, others): (Vec<Value>, Vec<Value>) = records
+        .into_iter()
+        .partition(|record| record["cid"] == unlucky.to_string().as_str());
+    assert_eq!(unlucky.len(), 3, "{unlucky:?}");
+    let (its, others): (Vec<Value>, Vec<Value>) = others
+        .into_iter()
+        .partition(|record| record["cid"] == facts.cid.to_string().as_str());
+    let mut its: Vec<String> = its
+        .iter()
+        .chain(&directory.records(&directory.session(facts.sid)))
+        .filter(|record| record["cid"] == facts.cid.to_string().as_str())
+        .map(|record| format!("{} {}", record["type"], record["ok"]).replace('"', ""))
+        .collect();
+    its.sort();
+    let expected = [
+        "auth.attempt false",
+        "auth.attempt true",
+        "conn.close false",
+        "conn.open null",
+        "session.close null",
+        "session.open true",
+    ];
+    assert_eq!(its, expected);
+
+    assert!(others.len() <= 10 * 3 + 2, "{}", others.len());
+    let count = |kind: &str| {
+        others
+            .iter()
+            .filter(|record| record["type"] == kind)
+            .count()
+    };
+    let folded: Vec<&Value> = others
+        .iter()
+        .filter(|record| record["type"] == "conn.folded")
+        .collect();
+    let sum = |name: &str| {
+        let counts = folded
+            .iter()
+            .filter_map(|record| record["d"][name].as_u64());
+        usize::try_from(counts.sum::<u64>()).unwrap()
+    };
+    assert!(
+        folded
+            .iter()
+            .all(|record| record["d"]["from"] == "192.0.2.7"),
+        "{folded:?}"
+    );
+    assert_eq!(sum("connections") + count("conn.open"), 1000);
+    assert_eq!(sum("attempts") + count("auth.attempt"), 1000);
+    assert_eq!(sum("records") + others.len() - folded.len(), 2750);
+    let reasons = &folded[0]["d"]["reasons"];
+    let words = |word: &str| reasons[word].as_u64().unwrap();
+    assert_eq!(
+        words("protocol") + words("without a word"),
+        folded[0]["d"]["connections"].as_u64().unwrap(),
+        "{reasons}"
+    );
+}
+
 #[test]
 fn a_session_whose_file_cannot_be_begun_is_refused() {
     let directory = Directory::new();

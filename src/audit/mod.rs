@@ -8,6 +8,7 @@
 pub mod chain;
 mod error;
 mod file;
+mod fold;
 mod outbox;
 pub mod record;
 mod recovery;

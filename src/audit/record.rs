@@ -10,6 +10,8 @@ use crate::wire::limits::{RECORD_BYTES, RECORDED_COMMAND_BYTES};
 
 /// Texts in `d` are cut to the first of these lengths that makes the record short enough.
 const TEXT_BYTES: [usize; 5] = [RECORDED_COMMAND_BYTES, 1024, 256, 64, 16];
+/// Texts of a record that waits in memory: a name of 256 bytes fits, however much of it is escaped.
+const KEPT_TEXT_BYTES: usize = 1024;
 /// The most elements of a list in `d`.
 const LIST_LENGTH: usize = 64;
 
@@ -116,6 +118,17 @@ impl Entry {
             kind: event.kind(),
             d: members(event),
         }
+    }
+
+    /// The same, to be kept in memory for a while: what a peer said is cut to a length that no honest one needs.
+    #[must_use]
+    pub fn to_keep(self) -> Self {
+        let d = self
+            .d
+            .iter()
+            .map(|(name, value)| (name.clone(), shortened(value, KEPT_TEXT_BYTES)))
+            .collect();
+        Self { d, ..self }
     }
 
     /// The whole line with its newline, and the head after it. Never longer than [`RECORD_BYTES`].

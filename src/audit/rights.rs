@@ -57,7 +57,7 @@ impl Witness {
             | Event::ConnRefuse { .. }
             | Event::SessionOpen { .. }
             | Event::SessionClose { .. } => Self::Warden,
-            Event::Recovery { .. } => Self::Audit,
+            Event::Recovery { .. } | Event::ConnFolded { .. } => Self::Audit,
         }
     }
 }
@@ -98,6 +98,7 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::ConnOpen { .. }
         | Event::ConnRefuse { .. }
         | Event::ConnClose { .. }
+        | Event::ConnFolded { .. }
         | Event::ChannelOpen { .. }
         | Event::ChannelClose { .. }
         | Event::Pty { .. }

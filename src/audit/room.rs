@@ -2,16 +2,17 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::error::AuditError;
-use super::file::{Fate, Promise, TrailFile};
+use super::file::{Fate, Full, Promise, TrailFile};
+use super::fold::{Charge, EARLY_RECORDS, Folds, HELD_RECORDS, Standing};
 use super::outbox::Outbox;
 use super::record::{Entry, Who};
 use super::recovery::Orphan;
 use super::rights::{Haste, Witness, haste};
 use super::sessions::{Connections, NotTaken, Session, who};
 use super::store::Store;
-use crate::model::{ConnectionId, SessionId};
+use crate::model::{ConnectionId, Peer, SessionId};
 use crate::wire::{
-    AuditToPeer, AuditToWarden, Event, Link, LinkError, Record, ReportToAudit, SessionEnd,
+    AuditToPeer, AuditToWarden, Event, Link, LinkError, Outcome, Record, ReportToAudit, SessionEnd,
     SessionFacts, WardenToAudit,
 };
 
@@ -41,6 +42,11 @@ pub(super) struct Room {
     pub(super) guests: Vec<Guest>,
     pub(super) next_guest: u64,
     pub(super) connections: Connections,
+    pub(super) folds: Folds,
+    /// What keys said of connections that are not known, or not any more.
+    pub(super) early: Vec<Record>,
+    /// Those that put too much on record without a session.
+    pub(super) overrun: Vec<ConnectionId>,
     pub(super) sessions: HashMap<SessionId, Session>,
     pub(super) orphans: Vec<Orphan>,
     pub(super) orphans_due: Instant,
@@ -96,6 +102,7 @@ impl Room {
                 // An empty file has room.
                 let taken = session.append(&entry, Haste::Now, Some(Promise::Opened(sid)), now);
                 debug_assert!(taken.is_ok(), "{taken:?}");
+                self.log_in(facts.cid, now);
                 self.connections.begin(facts);
                 self.sessions.insert(sid, session);
             }
@@ -207,13 +214,107 @@ impl Room {
                 }
             };
         }
-        let mut who = record
-            .cid
-            .map(|cid| self.connections.who(cid))
-            .unwrap_or_default();
-        who.sid = sid.map(|sid| sid.to_string());
         let cid = record.cid;
-        self.ledger(who, cid, &record, promise, now)
+        let mut who = cid.map(|cid| self.connections.who(cid)).unwrap_or_default();
+        match (sid, cid) {
+            (None, Some(cid)) => self.place_without_session(who, cid, &record, promise, now),
+            (sid, cid) => {
+                who.sid = sid.map(|sid| sid.to_string());
+                self.ledger(who, cid, &record, promise, now)
+            }
+        }
+    }
+
+    /// A connection's record before its login, or after its session: fold.rs says what becomes of it.
+    fn place_without_session(
+        &mut self,
+        who: Who,
+        cid: ConnectionId,
+        record: &Record,
+        promise: Option<Promise>,
+        now: Instant,
+    ) -> Placed {
+        if matches!(record.event, Event::AuthAttempt { .. }) && record.ok == Some(true) {
+            self.log_in(cid, now);
+            return self.ledger(who, Some(cid), record, promise, now);
+        }
+        let full = self.folds.is_full(now);
+        // Of a process that was taken over, most likely.
+        let lie = matches!(record.event, Event::PolicyDeny { .. }) && !full;
+        let entry = || Entry::new(who.clone(), record.channel, record.ok, &record.event).to_keep();
+        match self.connections.standing(cid) {
+            Some(Standing::LoggedIn) => return self.ledger(who, Some(cid), record, promise, now),
+            Some(Standing::Whole) if !full => {}
+            Some(_) | None if lie => {}
+            None => {
+                self.folds.begin(now);
+                if self.early.len() < EARLY_RECORDS {
+                    self.early.push(record.clone());
+                } else {
+                    self.folds.late(&entry());
+                }
+                return Placed::of_held(promise);
+            }
+            Some(Standing::Held(held)) if held.len() >= HELD_RECORDS => return Placed::TooMuch,
+            Some(Standing::Held(held)) => {
+                held.push((entry(), haste(&record.event, record.ok)));
+                return Placed::of_held(promise);
+            }
+            Some(standing @ Standing::Whole) => {
+                *standing = Standing::Held(vec![(entry(), haste(&record.event, record.ok))]);
+                return Placed::of_held(promise);
+            }
+        }
+        let before = self.ledger.bytes();
+        let placed = self.ledger(who, Some(cid), record, promise, now);
+        self.charge_hour(before, now);
+        placed
+    }
+
+    /// A connection logs in: what was held of it is written.
+    fn log_in(&mut self, cid: ConnectionId, now: Instant) {
+        for (entry, haste) in self.connections.log_in(cid) {
+            // Counted as lost, if it is.
+            self.append(&entry, haste, None, now).ok();
+        }
+    }
+
+    /// A connection that is new here.
+    pub(super) fn join(&mut self, cid: ConnectionId, peer: Peer, standing: Standing, now: Instant) {
+        self.connections.add(cid, peer, standing);
+        // keys has another link than the warden, and may have overtaken it.
+        let its = |record: &mut Record| record.cid == Some(cid);
+        for record in self.early.extract_if(.., its).collect::<Vec<_>>() {
+            self.place(record, None, now);
+        }
+    }
+
+    /// Writes the counts of the window that is over.
+    pub(super) fn write_folds(&mut self, now: Instant) {
+        for record in std::mem::take(&mut self.early) {
+            let entry = Entry::new(Who::default(), None, record.ok, &record.event);
+            self.folds.late(&entry);
+        }
+        let before = self.ledger.bytes();
+        for event in self.folds.take(now) {
+            let record = Record::new(event).outcome(Outcome::Bad);
+            self.ledger(Who::default(), None, &record, None, now);
+        }
+        self.charge_hour(before, now);
+    }
+
+    /// Counts what the ledger holds since it held `before`, for those who have not logged in.
+    fn charge_hour(&mut self, before: u64, now: Instant) {
+        let bytes = self.ledger.bytes().saturating_sub(before);
+        if let Charge::WasLast(limit) = self.folds.charge(bytes, now) {
+            tracing::warn!("connections that do not log in are only counted for up to an hour");
+            let event = Event::LimitHit {
+                resource: "records in an hour of those who have not logged in".to_owned(),
+                limit,
+            };
+            let record = Record::new(event).outcome(Outcome::Bad);
+            self.ledger(Who::default(), None, &record, None, now);
+        }
     }
 
     pub(super) fn ledger(
@@ -224,6 +325,21 @@ impl Room {
         promise: Option<Promise>,
         now: Instant,
     ) -> Placed {
+        let entry = Entry::new(who, record.channel, record.ok, &record.event);
+        match self.append(&entry, haste(&record.event, record.ok), promise, now) {
+            Err(Full) => Placed::Lost,
+            Ok(bytes) if cid.is_none_or(|cid| self.connections.charge(cid, bytes)) => Placed::Taken,
+            Ok(_) => Placed::TooMuch,
+        }
+    }
+
+    fn append(
+        &mut self,
+        entry: &Entry,
+        haste: Haste,
+        promise: Option<Promise>,
+        now: Instant,
+    ) -> Result<u64, Full> {
         if self.lost > 0 {
             let event = Event::LimitHit {
                 resource: "records lost to a full disk".to_owned(),
@@ -234,18 +350,9 @@ impl Room {
                 self.lost = 0;
             }
         }
-        let entry = Entry::new(who, record.channel, record.ok, &record.event);
-        match self
-            .ledger
-            .append(&entry, haste(&record.event, record.ok), promise, now)
-        {
-            Err(_) => {
-                self.lost += 1;
-                Placed::Lost
-            }
-            Ok(bytes) if cid.is_none_or(|cid| self.connections.charge(cid, bytes)) => Placed::Taken,
-            Ok(_) => Placed::TooMuch,
-        }
+        let taken = self.ledger.append(entry, haste, promise, now);
+        self.lost += u64::from(taken.is_err());
+        taken
     }
 
     /// Writes, syncs what is due, and tells who waits for it.
@@ -265,22 +372,33 @@ impl Room {
         if self.ledger.bytes() >= SEGMENT_BYTES && self.ledger.due().is_none() {
             self.next_segment();
         }
-        let Self {
-            guests,
-            connections,
-            ..
-        } = self;
-        guests.retain(|guest| {
-            if let Some(cid) = guest.cid.filter(|_| guest.leaves) {
-                connections.unlink(cid);
-            }
-            !guest.leaves
-        });
+        self.part(now);
         match self.outbox.flush(&self.warden) {
             // Its end is seen when it is read, after all that it said.
             Ok(()) | Err(LinkError::Closed) => Ok(()),
             Err(error) => Err(AuditError::Warden(error)),
         }
+    }
+
+    /// Lets go of peers that leave. What keys has said of their connections up to now belongs to them.
+    fn part(&mut self, now: Instant) {
+        if self.guests.iter().any(|guest| guest.leaves) {
+            self.hear_keys(now);
+        }
+        let Self {
+            guests,
+            connections,
+            folds,
+            ..
+        } = self;
+        guests.retain(|guest| {
+            if let Some(cid) = guest.cid.filter(|_| guest.leaves)
+                && let Some(ended) = connections.unlink(cid)
+            {
+                folds.end(ended.source, &ended.held, now);
+            }
+            !guest.leaves
+        });
     }
 
     fn next_segment(&mut self) {
@@ -360,6 +478,16 @@ pub(super) enum Placed {
     Taken,
     Lost,
     TooMuch,
+}
+
+impl Placed {
+    /// Of one that is held: nobody can be promised that it will be on the disk.
+    fn of_held(promise: Option<Promise>) -> Self {
+        match promise {
+            None => Self::Taken,
+            Some(_) => Self::Lost,
+        }
+    }
 }
 
 pub(super) fn answer(guest: &mut Guest, message: &AuditToPeer) {

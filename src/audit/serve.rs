@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::error::AuditError;
 use super::file::{Promise, TrailFile};
+use super::fold::{Folds, Standing};
 use super::outbox::Outbox;
 use super::record::Who;
 use super::recovery;
@@ -20,8 +21,9 @@ use crate::wire::{
 
 /// How many messages of one link are read before the others have their turn.
 const TURN: usize = 64;
-/// How many of a link are read before a session is closed: more than a socket's buffer holds of them.
-const LAST_WORDS: usize = 1024;
+/// How many of a link are read where all that is there matters: of the warden's, which places what the others say, and
+/// before a session or a connection is done with. More than a socket's buffer holds of them.
+const WHOLE_LINK: usize = 1024;
 /// How long sessions that were open at start are waited for, where only audit was restarted under them.
 const ORPHANS: Duration = Duration::from_secs(10);
 /// How soon the warden is tried again when it does not read.
@@ -49,6 +51,9 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         guests: Vec::new(),
         next_guest: 0,
         connections: Connections::default(),
+        folds: Folds::default(),
+        early: Vec::new(),
+        overrun: Vec::new(),
         sessions: HashMap::new(),
         orphans: found.orphans,
         orphans_due: now + ORPHANS,
@@ -89,6 +94,9 @@ impl Room {
         if now >= self.orphans_due {
             self.close_orphans(now);
         }
+        if self.folds.due().is_some_and(|due| due <= now) {
+            self.write_folds(now);
+        }
         self.settle(now)?;
         Ok(turn)
     }
@@ -101,6 +109,7 @@ impl Room {
         if !self.orphans.is_empty() {
             due.push(self.orphans_due);
         }
+        due.extend(self.folds.due());
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);
         }
@@ -108,7 +117,7 @@ impl Room {
     }
 
     fn hear_warden(&mut self, now: Instant) -> Result<Turn, AuditError> {
-        for _ in 0..TURN {
+        for _ in 0..WHOLE_LINK {
             match self.warden.recv_with() {
                 Ok((message, fds)) => self.warden_says(message, fds, now)?,
                 Err(error) if error.would_block() => return Ok(Turn::Again),
@@ -127,7 +136,11 @@ impl Room {
     ) -> Result<(), AuditError> {
         match message {
             WardenToAudit::Connection { cid, peer, session } => {
-                self.connections.add(cid, peer);
+                let standing = match session {
+                    Some(_) => Standing::LoggedIn,
+                    None => self.folds.admit(peer.ip.into(), now),
+                };
+                self.join(cid, peer, standing, now);
                 self.greet(fds, Witness::Connection, Some(cid))?;
                 if let Some(facts) = session {
                     self.resume(&facts);
@@ -204,6 +217,10 @@ impl Room {
                 self.hear_guest(guest, TURN, now);
             }
         }
+        for guest in &mut guests {
+            guest.leaves |= guest.cid.is_some_and(|cid| self.overrun.contains(&cid));
+        }
+        self.overrun.clear();
         // None was added meanwhile: only the warden's messages do that.
         self.guests = guests;
     }
@@ -216,8 +233,20 @@ impl Room {
                 .cid
                 .is_some_and(|cid| self.connections.session(cid) == Some(sid));
             if its || guest.witness == Witness::Broker {
-                self.hear_guest(guest, LAST_WORDS, now);
+                self.hear_guest(guest, WHOLE_LINK, now);
             }
+        }
+        self.guests = guests;
+    }
+
+    /// Hears what keys has said up to now: it belongs to the connections that leave.
+    pub(super) fn hear_keys(&mut self, now: Instant) {
+        let mut guests = std::mem::take(&mut self.guests);
+        for guest in guests
+            .iter_mut()
+            .filter(|guest| guest.witness == Witness::Keys)
+        {
+            self.hear_guest(guest, WHOLE_LINK, now);
         }
         self.guests = guests;
     }
@@ -255,6 +284,7 @@ impl Room {
             record.cid = Some(cid);
             record.sid = None;
         }
+        let cid = record.cid;
         let promise = receipt.map(|receipt| Promise::Receipt(guest.number, receipt));
         match self.place(record, promise, now) {
             Placed::Taken => {}
@@ -264,8 +294,15 @@ impl Room {
                 }
             }
             Placed::TooMuch => {
-                tracing::warn!(cid = ?guest.cid, "a connection without a session puts too much on record: closed");
-                guest.leaves = true;
+                tracing::warn!(
+                    ?cid,
+                    "a connection without a session puts too much on record: closed"
+                );
+                match guest.cid {
+                    Some(_) => guest.leaves = true,
+                    // It was keys' to say, and is not its fault.
+                    None => self.overrun.extend(cid),
+                }
             }
         }
     }
@@ -274,6 +311,11 @@ impl Room {
     fn finish(&mut self) {
         let now = Instant::now();
         self.hear_guests(&vec![true; self.guests.len()], now);
+        self.hear_keys(now);
+        for ended in self.connections.end_all() {
+            self.folds.end(ended.source, &ended.held, now);
+        }
+        self.write_folds(now);
         let files = std::iter::once(&mut self.ledger)
             .chain(self.sessions.values_mut().map(|s| &mut s.file));
         let mut closed = Vec::new();

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::file::{Full, Promise, TrailFile};
+use super::fold::{Source, Standing};
 use super::record::{Entry, Who};
 use super::recovery::Orphan;
 use super::rights::Haste;
@@ -145,29 +146,68 @@ struct Facts {
     session: Option<SessionId>,
     linked: bool,
     ledger_bytes: u64,
+    standing: Standing,
+}
+
+/// A connection that has ended without a login, and what waited for one.
+pub(super) struct Ended {
+    pub(super) source: Source,
+    pub(super) held: Vec<(Entry, Haste)>,
+}
+
+impl Facts {
+    fn new(peer: Peer, standing: Standing) -> Self {
+        Self {
+            peer,
+            session: None,
+            linked: false,
+            ledger_bytes: 0,
+            standing,
+        }
+    }
+
+    fn ended(self) -> Option<Ended> {
+        match self.standing {
+            Standing::Held(held) => Some(Ended {
+                source: self.peer.ip.into(),
+                held,
+            }),
+            Standing::Whole | Standing::LoggedIn => None,
+        }
+    }
 }
 
 impl Connections {
-    pub(super) fn add(&mut self, cid: ConnectionId, peer: Peer) {
-        self.0.insert(
-            cid,
-            Facts {
-                peer,
-                session: None,
-                linked: true,
-                ledger_bytes: 0,
-            },
-        );
+    pub(super) fn add(&mut self, cid: ConnectionId, peer: Peer, standing: Standing) {
+        let facts = Facts {
+            linked: true,
+            ..Facts::new(peer, standing)
+        };
+        self.0.insert(cid, facts);
+    }
+
+    /// What becomes of the connection's records; none for one that is unknown.
+    pub(super) fn standing(&mut self, cid: ConnectionId) -> Option<&mut Standing> {
+        self.0.get_mut(&cid).map(|facts| &mut facts.standing)
+    }
+
+    /// The connection has logged in: what has waited for that.
+    pub(super) fn log_in(&mut self, cid: ConnectionId) -> Vec<(Entry, Haste)> {
+        match self
+            .standing(cid)
+            .map(|standing| std::mem::replace(standing, Standing::LoggedIn))
+        {
+            Some(Standing::Held(held)) => held,
+            Some(Standing::Whole | Standing::LoggedIn) | None => Vec::new(),
+        }
     }
 
     /// A session begins. Its connection may be unknown, when it ended already.
     pub(super) fn begin(&mut self, facts: &SessionFacts) {
-        let entry = self.0.entry(facts.cid).or_insert(Facts {
-            peer: facts.peer,
-            session: None,
-            linked: false,
-            ledger_bytes: 0,
-        });
+        let entry = self
+            .0
+            .entry(facts.cid)
+            .or_insert_with(|| Facts::new(facts.peer, Standing::LoggedIn));
         entry.session = Some(facts.sid);
     }
 
@@ -193,13 +233,20 @@ impl Connections {
     }
 
     /// The connection's link is gone; what is known of it stays as long as its session.
-    pub(super) fn unlink(&mut self, cid: ConnectionId) {
-        if let Some(facts) = self.0.get_mut(&cid) {
-            facts.linked = false;
-            if facts.session.is_none() {
-                self.0.remove(&cid);
-            }
+    #[must_use]
+    pub(super) fn unlink(&mut self, cid: ConnectionId) -> Option<Ended> {
+        let facts = self.0.get_mut(&cid)?;
+        facts.linked = false;
+        if facts.session.is_some() {
+            return None;
         }
+        self.0.remove(&cid)?.ended()
+    }
+
+    /// All of them that wait for a login, which will not come any more.
+    pub(super) fn end_all(&mut self) -> Vec<Ended> {
+        let all = std::mem::take(&mut self.0);
+        all.into_values().filter_map(Facts::ended).collect()
     }
 
     pub(super) fn end_session(&mut self, sid: SessionId) {

@@ -341,14 +341,7 @@ impl Warden {
                 link.set_nonblocking()?;
                 let until =
                     Instant::now() + Duration::from_secs(self.handover.ssh.limits.login_grace_s);
-                self.keys.tell(
-                    &WardenToKeys::Connection {
-                        cid,
-                        peer,
-                        phase: Phase::Fresh,
-                    },
-                    &[keys.as_fd()],
-                );
+                // Before keys can report of it.
                 self.audit.tell(
                     &WardenToAudit::Connection {
                         cid,
@@ -356,6 +349,14 @@ impl Warden {
                         session: None,
                     },
                     &[audit.as_fd()],
+                );
+                self.keys.tell(
+                    &WardenToKeys::Connection {
+                        cid,
+                        peer,
+                        phase: Phase::Fresh,
+                    },
+                    &[keys.as_fd()],
                 );
                 self.connections.insert(
                     cid,

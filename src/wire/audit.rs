@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::message::Refusal;
@@ -113,6 +115,15 @@ pub enum Event {
         duration_ms: u64,
         attempts: u32,
     },
+    ConnFolded {
+        from: String,
+        connections: u64,
+        attempts: u64,
+        records: u64,
+        reasons: BTreeMap<String, u64>,
+        first: Option<String>,
+        last: Option<String>,
+    },
     AuthAttempt {
         method: String,
         user: Field,
@@ -215,6 +226,7 @@ impl Event {
             Self::ConnOpen { .. } => "conn.open",
             Self::ConnRefuse { .. } => "conn.refuse",
             Self::ConnClose { .. } => "conn.close",
+            Self::ConnFolded { .. } => "conn.folded",
             Self::AuthAttempt { .. } => "auth.attempt",
             Self::AuthLockout { .. } => "auth.lockout",
             Self::SessionOpen { .. } => "session.open",

@@ -55,6 +55,52 @@ fn verify(server: &Server) -> Done {
     finish(command)
 }
 
+/// How many knocks are on record, whole or as a count, once the server has stopped.
+fn knocked(server: &Server) -> usize {
+    let closed = server.records_of("conn.close");
+    let whole = closed.iter().filter(|record| record["ok"] == false).count();
+    let folded = server.records_of("conn.folded");
+    let counted = folded
+        .iter()
+        .filter_map(|record| record["d"]["connections"].as_u64());
+    whole + usize::try_from(counted.sum::<u64>()).unwrap()
+}
+
+#[test]
+fn a_flood_of_connections_leaves_counts_and_a_login_in_it_its_whole_record() {
+    let mut server = Server::start();
+    let (threads, each) = (10, 100);
+    let clients = knocks(server.port, threads, each);
+    // Far beyond those whose records are whole.
+    let opened = || server.records_of("conn.open").len();
+    eventually("the first are on record", || (opened() >= 10).then_some(()));
+    server.run("true").good();
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert!(server.stop().success());
+    assert_eq!(knocked(&server), threads * each);
+    let ledger = server.dir.join("data/audit/ledger/000001.jsonl");
+    let bytes = std::fs::metadata(ledger).unwrap().len();
+    assert!(bytes < 64 * 1024, "{bytes}");
+    assert_eq!(verify(&server).code(), 0, "{:?}", verify(&server));
+
+    let session = server.records_of("session.open").pop().unwrap();
+    let its = |kind: &str| {
+        let all = server.records_of(kind);
+        let its = all.iter().filter(|record| record["cid"] == session["cid"]);
+        its.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(its("conn.open").len(), 1);
+    assert!(
+        its("auth.attempt")
+            .iter()
+            .any(|record| record["ok"] == true)
+    );
+    assert_eq!(its("exec").len(), 1);
+    assert_eq!(its("conn.close").len(), 1);
+}
+
 #[test]
 fn an_audit_that_stands_still_for_a_while_loses_nothing() {
     let mut server = Server::start();
@@ -76,14 +122,8 @@ fn an_audit_that_stands_still_for_a_while_loses_nothing() {
     logs(&server, "new connections are accepted again");
     server.run("true").good();
     assert_eq!(pids(&server), before);
-    let knocked = || {
-        let closed = server.records_of("conn.close");
-        closed.iter().filter(|record| record["ok"] == false).count()
-    };
-    eventually("each is on record", || {
-        (knocked() == threads * each).then_some(())
-    });
     assert!(server.stop().success());
+    assert_eq!(knocked(&server), threads * each);
     assert_eq!(verify(&server).code(), 0, "{:?}", verify(&server));
 }
 
