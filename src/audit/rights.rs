@@ -39,6 +39,7 @@ impl Witness {
             | Event::ChannelOpen { .. }
             | Event::ChannelRefuse { .. }
             | Event::ChannelClose { .. }
+            | Event::ChannelFolded { .. }
             | Event::Pty { .. }
             | Event::Resize { .. }
             | Event::Env { .. }
@@ -101,6 +102,7 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::ConnFolded { .. }
         | Event::ChannelOpen { .. }
         | Event::ChannelClose { .. }
+        | Event::ChannelFolded { .. }
         | Event::Pty { .. }
         | Event::Resize { .. }
         | Event::Env { .. }

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ pub(super) struct Channel {
     pub(super) closed: Notify,
     /// What came from the client.
     pub(super) received: AtomicU64,
+    on_record: AtomicBool,
     requests: Mutex<Requests>,
 }
 
@@ -78,6 +79,7 @@ impl Channel {
             input: Input::new(window_bytes),
             closed: Notify::new(),
             received: AtomicU64::new(0),
+            on_record: AtomicBool::new(false),
             requests: Mutex::new(Requests {
                 writer: Some(writer),
                 environment: Vec::new(),
@@ -91,6 +93,16 @@ impl Channel {
 
     pub(super) fn number(&self) -> ChannelNumber {
         ChannelNumber(self.id.number())
+    }
+
+    /// Whether its beginning is on record.
+    pub(super) fn is_on_record(&self) -> bool {
+        self.on_record.load(Ordering::Relaxed)
+    }
+
+    /// Its beginning is put on record; true the first time.
+    pub(super) fn put_on_record(&self) -> bool {
+        !self.on_record.swap(true, Ordering::Relaxed)
     }
 
     /// Counts and keeps what came. Returns what is to be credited now.

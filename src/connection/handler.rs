@@ -105,6 +105,9 @@ impl Callbacks {
     }
 
     async fn report(&self, channel: ChannelId, event: Event, outcome: Outcome) {
+        if let Some(of) = self.shared.channel(channel) {
+            self.shared.report_channel(&of).await;
+        }
         let number = crate::model::ChannelNumber(channel.number());
         let record = Record::new(event).outcome(outcome).in_channel(number);
         self.shared.reports.report(record).await;
@@ -113,7 +116,10 @@ impl Callbacks {
     /// Reports what a client can cause at will, up to a rate.
     async fn report_wish(&mut self, channel: ChannelId, event: Event, outcome: Outcome) {
         if self.wishes.admits(std::time::Instant::now()) {
+            self.shared.report_omitted().await;
             self.report(channel, event, outcome).await;
+        } else {
+            self.shared.omit(|omitted| omitted.requests += 1);
         }
     }
 
@@ -135,7 +141,7 @@ impl Callbacks {
     }
 
     /// Starts `program` in its own task. The client is told at once: what can still go wrong it learns on stderr.
-    fn begin(
+    async fn begin(
         &self,
         channel: ChannelId,
         program: Program,
@@ -146,6 +152,7 @@ impl Callbacks {
         let Some((beginning, of)) = begun else {
             return Ok(session.channel_failure(channel)?);
         };
+        self.shared.report_channel(&of).await;
         session.channel_success(channel)?;
         let run = Run {
             shared: Arc::clone(&self.shared),
@@ -254,12 +261,15 @@ impl Handler for Callbacks {
         // Input comes through `data`; an unread half would stop the connection after 100 messages.
         drop(read_half);
         let of = Arc::new(Channel::new(id, writer, self.window_bytes));
-        let kind = "session".to_owned();
-        if self.shared.remember(of) {
-            self.report_wish(id, Event::ChannelOpen { kind }, Outcome::Good)
-                .await;
+        if self.shared.remember(Arc::clone(&of)) {
+            // Beyond the rate, one that does nothing leaves no record; what it does puts it on record first.
+            if self.wishes.admits(std::time::Instant::now()) {
+                self.shared.report_omitted().await;
+                self.shared.report_channel(&of).await;
+            }
             reply.accept().await;
         } else {
+            let kind = "session".to_owned();
             let reason = format!("more than {CHANNELS} channels");
             self.report_wish(id, Event::ChannelRefuse { kind, reason }, Outcome::Bad)
                 .await;
@@ -327,14 +337,7 @@ impl Handler for Callbacks {
             return Ok(());
         };
         if of.is_idle() {
-            self.shared.forget(channel);
-            let bytes_in = of.received.load(Ordering::Relaxed);
-            let event = Event::ChannelClose {
-                bytes_in,
-                bytes_out: 0,
-            };
-            let record = Record::new(event).in_channel(of.number());
-            self.shared.reports.report(record).await;
+            self.shared.close_idle(&of).await;
         } else {
             of.closed.notify_one();
         }
@@ -467,7 +470,7 @@ impl Handler for Callbacks {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<(), TransportError> {
-        self.begin(channel, Program::Shell, session)
+        self.begin(channel, Program::Shell, session).await
     }
 
     async fn exec_request(
@@ -477,7 +480,9 @@ impl Handler for Callbacks {
         session: &mut Session,
     ) -> Result<(), TransportError> {
         if is_runnable(command) {
-            return self.begin(channel, Program::Command(command.to_vec()), session);
+            return self
+                .begin(channel, Program::Command(command.to_vec()), session)
+                .await;
         }
         session.channel_failure(channel)?;
         let event = Event::LimitHit {
@@ -495,7 +500,7 @@ impl Handler for Callbacks {
         session: &mut Session,
     ) -> Result<(), TransportError> {
         if name == "sftp" && self.shared.settings.serves_sftp() {
-            return self.begin(channel, Program::Sftp, session);
+            return self.begin(channel, Program::Sftp, session).await;
         }
         session.channel_failure(channel)?;
         let event = Event::Subsystem {

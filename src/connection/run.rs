@@ -54,8 +54,18 @@ pub(super) struct Shared {
     pub(super) attempts: AtomicU32,
     channels: Mutex<BTreeMap<u32, Arc<Channel>>>,
     programs: Mutex<JoinSet<()>>,
+    omitted: Mutex<Omitted>,
     offered: Algorithms,
     watch: Watch,
+}
+
+/// What a client did too often to be recorded each time.
+#[derive(Debug, Default)]
+pub(super) struct Omitted {
+    /// Opened and closed again without a program or any other request on record.
+    pub(super) channels: u64,
+    /// Refusals, variables, signals.
+    pub(super) requests: u64,
 }
 
 impl Shared {
@@ -103,9 +113,55 @@ impl Shared {
         self.reports.report(Record::new(event)).await;
     }
 
+    /// Puts a channel's beginning on record, once, before whatever else is recorded of it.
+    pub(super) async fn report_channel(&self, of: &Channel) {
+        if of.put_on_record() {
+            let event = Event::ChannelOpen {
+                kind: "session".to_owned(),
+            };
+            let record = Record::new(event).outcome(Outcome::Good);
+            self.reports.report(record.in_channel(of.number())).await;
+        }
+    }
+
+    /// Forgets a channel that never had a program: its end is on record if its beginning is.
+    pub(super) async fn close_idle(&self, of: &Channel) {
+        self.forget(of.id);
+        if of.is_on_record() {
+            let event = Event::ChannelClose {
+                bytes_in: of.received.load(Ordering::Relaxed),
+                bytes_out: 0,
+            };
+            self.reports
+                .report(Record::new(event).in_channel(of.number()))
+                .await;
+        } else {
+            self.omit(|omitted| omitted.channels += 1);
+        }
+    }
+
+    /// Counts what is not recorded.
+    pub(super) fn omit(&self, count: impl FnOnce(&mut Omitted)) {
+        count(&mut hold(&self.omitted));
+    }
+
+    /// Reports how much was not recorded since the last time, if anything.
+    pub(super) async fn report_omitted(&self) {
+        let Omitted { channels, requests } = std::mem::take(&mut *hold(&self.omitted));
+        if channels > 0 || requests > 0 {
+            let event = Event::ChannelFolded { channels, requests };
+            self.reports.report(Record::new(event)).await;
+        }
+    }
+
     async fn report_close(&self, end: &End, since: Instant) {
         // Of one that did not come to a key exchange.
         self.report_open(String::new()).await;
+        let left = std::mem::take(&mut *hold(&self.channels));
+        for of in left.values().filter(|of| of.is_idle()) {
+            self.close_idle(of).await;
+        }
+        self.report_omitted().await;
         let event = Event::ConnClose {
             reason: escape(end.reason().as_bytes(), REASON_BYTES),
             duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -181,6 +237,7 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
         attempts: AtomicU32::new(0),
         channels: Mutex::default(),
         programs: Mutex::default(),
+        omitted: Mutex::default(),
         offered: copy(&policy.ssh.algorithms),
         watch: stream.watch(),
     });

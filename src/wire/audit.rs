@@ -155,6 +155,10 @@ pub enum Event {
         bytes_in: u64,
         bytes_out: u64,
     },
+    ChannelFolded {
+        channels: u64,
+        requests: u64,
+    },
     Pty {
         term: Field,
         size: WindowSize,
@@ -234,6 +238,7 @@ impl Event {
             Self::ChannelOpen { .. } => "channel.open",
             Self::ChannelRefuse { .. } => "channel.refuse",
             Self::ChannelClose { .. } => "channel.close",
+            Self::ChannelFolded { .. } => "channel.folded",
             Self::Pty { .. } => "pty",
             Self::Resize { .. } => "resize",
             Self::Env { .. } => "env",

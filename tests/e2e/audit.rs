@@ -117,6 +117,51 @@ fn sha256(text: &str) -> String {
 }
 
 #[test]
+fn a_channel_is_on_record_from_its_beginning_to_its_end_or_counted() {
+    let Some(python) = crate::clients::python() else {
+        return;
+    };
+    let server = Server::start();
+    let script = "
+import paramiko,sys
+c=paramiko.SSHClient(); c.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+c.connect('127.0.0.1',int(sys.argv[1]),'root',key_filename=sys.argv[2],allow_agent=False,look_for_keys=False)
+t=c.get_transport()
+for n in range(300):
+  ch=t.open_session()
+  if n==299: ch.exec_command('true'); assert ch.recv_exit_status()==0
+  ch.close()
+left=t.open_session()
+c.close()
+print('ok')
+";
+    let mut command = server.client(python);
+    command
+        .args(["-c", script, &server.port.to_string()])
+        .arg(server.dir.join("client/key"));
+    assert_eq!(finish(command).good(), "ok");
+    let records = session(&server);
+    let channels = |kind: &str| {
+        let of_kind = records.iter().filter(|record| record["type"] == kind);
+        of_kind
+            .map(|record| record["ch"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let (opened, mut closed) = (channels("channel.open"), channels("channel.close"));
+    // The last one's end is reported at the connection's.
+    closed.sort_unstable();
+    assert_eq!(opened, closed);
+    let folded: u64 = records
+        .iter()
+        .filter(|record| record["type"] == "channel.folded")
+        .filter_map(|record| record["d"]["channels"].as_u64())
+        .sum();
+    assert!(folded > 0, "all were on record: {}", opened.len());
+    assert_eq!(opened.len() as u64 + folded, 301);
+    assert!(opened.contains(&channels("exec")[0]));
+}
+
+#[test]
 fn a_terminals_session_records_its_shape() {
     let server = Server::start();
     server.type_in("exit\n").good();
