@@ -2,17 +2,18 @@
 #
 #   docker build -t hassio-sshd .
 #
-# BUILD_FROM needs a Rust toolchain, a C compiler, patch and tar; RUN_FROM needs to be a Debian of the same release or
-# a later one, since hassio-sshd is linked to the C library of BUILD_FROM.
-ARG BUILD_FROM=rust:1-bookworm
-ARG RUN_FROM=debian:bookworm-slim
+# RUST_IMAGE needs a Rust toolchain, a C compiler, patch and tar. BUILD_FROM is what the app's image begins with, as
+# everywhere in Home Assistant: a Debian of the same release or a later one, since hassio-sshd is linked to the C library of
+# RUST_IMAGE.
+ARG BUILD_FROM=debian:bookworm-slim
+ARG RUST_IMAGE=rust:1-bookworm
 
-FROM ${BUILD_FROM} AS build
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 RUN scripts/build --release
 
-FROM ${RUN_FROM}
+FROM ${BUILD_FROM}
 # What a session has to work with: it sees these programs read-only and can install none.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \

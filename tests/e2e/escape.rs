@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -207,6 +208,26 @@ fn p11_the_apps_own_folders_are_not_there() {
     ] {
         refused(&server, &format!("ls {folder}/"));
     }
+}
+
+#[test]
+fn p11_shared_folders_are_read_only_and_only_where_the_options_give_them() {
+    assert!(Path::new("/media").is_dir(), "this machine has no /media");
+    let with = |folders: &[&str]| {
+        Server::with(Setup {
+            options: json!({ "folders": folders }),
+            ..Setup::default()
+        })
+    };
+    let server = with(&["media"]);
+    let done = refused(&server, "touch /media/x");
+    assert!(done.stderr.contains("Read-only file system"), "{done:?}");
+    let mounts = server.run("cat /proc/self/mountinfo");
+    let media = mounts.good().lines().find(|line| line.contains(" /media "));
+    let options = media.unwrap().split(' ').nth(5).unwrap();
+    assert!(options.starts_with("ro,nosuid,nodev"), "{options}");
+    drop(server);
+    refused(&with(&[]), "ls /media");
 }
 
 #[test]
@@ -642,7 +663,35 @@ fn a_session_is_in_a_group_with_limits_of_its_own() {
             group.is_some_and(|group| group.contains("hassio-sshd-") && group.contains(&name)),
             "{groups}"
         );
+        // And all sessions together.
+        let path = group.unwrap().rsplit(':').next().unwrap();
+        let all = Path::new(path).parent().unwrap().display().to_string();
+        let files = [
+            format!("/sys/fs/cgroup/{controller}{all}/{controller}.max"),
+            format!("/sys/fs/cgroup/{controller}{all}/{controller}.limit_in_bytes"),
+            format!("/sys/fs/cgroup{all}/{controller}.max"),
+        ];
+        let limit = files.iter().find_map(|file| fs::read_to_string(file).ok());
+        let limit: u64 = limit.unwrap().trim().parse().unwrap();
+        let most = match controller {
+            "pids" => 4096,
+            _ => memory_of_machine() / 100 * 60,
+        };
+        assert!(limit <= most, "{controller} of all sessions: {limit}");
     }
+}
+
+/// In bytes.
+fn memory_of_machine() -> u64 {
+    let info = fs::read_to_string("/proc/meminfo").unwrap();
+    let total = info.lines().next().unwrap();
+    total
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 1024
 }
 
 #[test]
