@@ -2,7 +2,7 @@
 #
 #   docker build -t hassio-sshd .
 #
-# RUST_IMAGE needs a Rust toolchain, a C compiler, patch and tar. BUILD_FROM is what the app's image begins with, as
+# RUST_IMAGE is a Debian with a Rust toolchain. BUILD_FROM is what the app's image begins with, as
 # everywhere in Home Assistant: a Debian of the same release or a later one, since hassio-sshd is linked to the C library of
 # RUST_IMAGE.
 ARG BUILD_FROM=debian:bookworm-slim
@@ -11,7 +11,7 @@ ARG RUST_IMAGE=rust:1-bookworm
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
-RUN scripts/build --release
+RUN scripts/packages patch:patch gcc:gcc && scripts/build --release
 
 FROM ${BUILD_FROM}
 # What a session has to work with: it sees these programs read-only and can install none.
