@@ -26,6 +26,8 @@ use hassio_sshd::wire::{
     AuditToPeer, ConnectionToInit, ConnectionToKeys, ConnectionToWarden, Event, FrontConfig,
     InitToConnection, KeysToConnection, Link, Record, ReportToAudit, WardenToConnection,
 };
+use russh::keys::signature::Signer as _;
+use ssh_key::encoding::Encode as _;
 
 /// The private part of the host key.
 const SEED: [u8; 32] = [7; 32];
@@ -80,7 +82,6 @@ fn bench(name: &str, warden: Warden) -> Bench {
         while let Ok(request) = keys_end.recv() {
             let answer = match request {
                 ConnectionToKeys::Sign { exchange_hash } => {
-                    use russh::keys::signature::Signer;
                     let signature: ssh_key::Signature = host_key.try_sign(&exchange_hash).unwrap();
                     KeysToConnection::Signed(Vec::try_from(signature).unwrap())
                 }
@@ -89,7 +90,9 @@ fn bench(name: &str, warden: Warden) -> Bench {
                     granted.send(()).unwrap();
                     KeysToConnection::Granted
                 }
-                ConnectionToKeys::Password { .. } => KeysToConnection::TooMany,
+                ConnectionToKeys::Password { .. } | ConnectionToKeys::Failed { .. } => {
+                    KeysToConnection::TooMany
+                }
             };
             keys_end.send(&answer).unwrap();
         }
@@ -203,6 +206,7 @@ impl Bench {
         read(&self.ssh(arguments).output().unwrap())
     }
 
+    /// All events, up to the connection's end if that comes within 10 seconds.
     fn events(&self) -> Vec<Event> {
         let mut events = Vec::new();
         let until = Instant::now() + Duration::from_secs(10);
@@ -416,6 +420,68 @@ fn dedup_flags(arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
         kept.push(argument);
     }
     kept
+}
+
+/// Signs with another key than the one it is asked for.
+struct Forger(ssh_key::PrivateKey);
+
+impl russh::Signer for Forger {
+    type Error = russh::AgentAuthError;
+
+    async fn auth_sign(
+        &mut self,
+        _: &russh::keys::agent::AgentIdentity,
+        _: Option<ssh_key::HashAlg>,
+        mut to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, Self::Error> {
+        let signature: ssh_key::Signature = self.0.try_sign(&to_sign).unwrap();
+        let signature = Vec::try_from(signature).unwrap();
+        signature.encode(&mut to_sign).unwrap();
+        Ok(to_sign)
+    }
+}
+
+struct Trusting;
+
+impl russh::client::Handler for Trusting {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        _: &russh::keys::PublicKeyOrCertificate,
+    ) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn the_word_of_keys_is_no_login_where_the_signature_is_wrong() {
+    // keys, as the bench has it, says yes to everything.
+    let bench = bench("forged", Warden::Makes);
+    let ours = ssh_key::private::Ed25519Keypair::from_seed(&[1; 32]);
+    let ours = ssh_key::PrivateKey::from(ours).public_key().clone();
+    let other = ssh_key::private::Ed25519Keypair::from_seed(&[2; 32]);
+    let mut forger = Forger(other.into());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let outcome = runtime.block_on(async {
+        let config = russh::client::Config::default().into();
+        let address = ("127.0.0.1", bench.port);
+        let connected = russh::client::connect(config, address, Trusting).await;
+        let mut client = connected.unwrap();
+        let login = client.authenticate_publickey_with("root", ours, None, &mut forger);
+        tokio::time::timeout(Duration::from_secs(10), login)
+            .await
+            .unwrap()
+    });
+    let logged_in = outcome.as_ref().is_ok_and(|login| login.success());
+    assert!(!logged_in, "{outcome:?}");
+    let events = bench.events();
+    let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+    assert_eq!(kinds, ["conn.open", "conn.close"]);
+    let Some(Event::ConnClose { reason, .. }) = events.last() else {
+        panic!("{events:#?}");
+    };
+    assert!(reason.starts_with("protocol: Signature"), "{reason}");
 }
 
 #[test]

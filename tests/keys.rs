@@ -9,14 +9,14 @@
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use hassio_sshd::keys::{self, KeysError};
 use hassio_sshd::model::{ConfigAccess, ConnectionId, Grant, Login, Network, Peer};
 use hassio_sshd::sys::random;
 use hassio_sshd::wire::{
-    AuditToPeer, AuthorizedKey, ConnectionToKeys, Event, KeysConfig, KeysToConnection,
+    AuditToPeer, AuthorizedKey, ConnectionToKeys, Event, Fault, KeysConfig, KeysToConnection,
     KeysToWarden, Link, LinkError, Phase, Record, ReportToAudit, WardenToKeys,
 };
 use sha2::{Digest, Sha256};
@@ -168,13 +168,19 @@ impl Server {
         );
     }
 
-    /// The reasons of all `auth.attempt` so far.
-    fn reasons(&self) -> Vec<String> {
+    /// All records so far.
+    fn records(&self) -> MutexGuard<'_, Vec<Record>> {
         self.audit.set_nonblocking().unwrap();
         let mut seen = self.seen.lock().unwrap();
         while let Ok(report) = self.audit.recv() {
             seen.push(report.record);
         }
+        seen
+    }
+
+    /// The reasons of all `auth.attempt` so far.
+    fn reasons(&self) -> Vec<String> {
+        let seen = self.records();
         let reason = |record: &Record| match &record.event {
             Event::AuthAttempt { reason, .. } => Some(reason.clone()),
             Event::AuthLockout { reason, .. } => Some(format!("lockout: {reason}")),
@@ -210,14 +216,24 @@ fn sign(hash: &[u8]) -> ConnectionToKeys {
 }
 
 fn request(user: &str, algorithm: &str, blob: &[u8]) -> Vec<u8> {
+    publickey(1, user, algorithm, blob)
+}
+
+/// SSH_MSG_USERAUTH_REQUEST by publickey, up to the signature if there is one.
+fn publickey(has_signature: u8, user: &str, algorithm: &str, blob: &[u8]) -> Vec<u8> {
     let mut bytes = vec![50];
     for part in [user.as_bytes(), b"ssh-connection", b"publickey"] {
         part.encode(&mut bytes).unwrap();
     }
-    bytes.push(1);
+    bytes.push(has_signature);
     algorithm.as_bytes().encode(&mut bytes).unwrap();
     blob.encode(&mut bytes).unwrap();
     bytes
+}
+
+fn offer(user: &str, key: &PrivateKey) -> ConnectionToKeys {
+    let request = publickey(0, user, key.algorithm().as_str(), &blob(key));
+    ConnectionToKeys::Offer { request }
 }
 
 fn signed(id: &[u8], request: &[u8]) -> Vec<u8> {
@@ -268,6 +284,14 @@ fn password(user: &str, password: &str) -> ConnectionToKeys {
     }
 }
 
+fn failed(method: &str, fault: Fault) -> ConnectionToKeys {
+    ConnectionToKeys::Failed {
+        user: "root".to_owned(),
+        method: method.to_owned(),
+        fault,
+    }
+}
+
 #[test]
 fn an_ed25519_and_an_ecdsa_key_log_in_and_may_then_rekey() {
     let curves = [
@@ -282,11 +306,8 @@ fn an_ed25519_and_an_ecdsa_key_log_in_and_may_then_rekey() {
     for key in ecdsa.into_iter().chain([ed25519()]) {
         let server = Server::new(vec![authorized(blob(&key))], None);
         let client = server.connect();
-        let offer = ConnectionToKeys::Offer {
-            user: "root".to_owned(),
-            blob: blob(&key),
-        };
-        assert_eq!(client.ask(&offer), KeysToConnection::Acceptable);
+        let answer = client.ask(&offer("root", &key));
+        assert_eq!(answer, KeysToConnection::Acceptable);
         assert_eq!(client.log_in(&key), KeysToConnection::Granted);
         let (cid, grant) = server.granted();
         assert_eq!(cid, client.cid);
@@ -413,11 +434,8 @@ fn a_wrong_user_is_refused_like_a_wrong_key() {
         ));
         assert_eq!(answer, KeysToConnection::Refused);
     }
-    let offer = ConnectionToKeys::Offer {
-        user: "admin".to_owned(),
-        blob: blob(&key),
-    };
-    assert_eq!(client.ask(&offer), KeysToConnection::Refused);
+    let answer = client.ask(&offer("admin", &key));
+    assert_eq!(answer, KeysToConnection::Refused);
     server.nothing_was_granted();
 }
 
@@ -530,10 +548,8 @@ fn what_the_state_does_not_permit_closes_the_link() {
         }
     };
     fresh().is_closed_by(&password("root", "x"));
-    fresh().is_closed_by(&ConnectionToKeys::Offer {
-        user: "root".to_owned(),
-        blob: blob(&key),
-    });
+    fresh().is_closed_by(&offer("root", &key));
+    fresh().is_closed_by(&failed("none", Fault::Method));
     for length in [0, 16, 31, 33, 65] {
         fresh().is_closed_by(&sign(&vec![1; length]));
     }
@@ -628,10 +644,7 @@ fn six_failures_or_twenty_offers_are_enough() {
     let key = ed25519();
     let server = Server::new(vec![authorized(blob(&key))], None);
     let client = server.connect();
-    let stranger = ConnectionToKeys::Offer {
-        user: "root".to_owned(),
-        blob: blob(&ed25519()),
-    };
+    let stranger = offer("root", &ed25519());
     for _ in 0..20 {
         assert_eq!(client.ask(&stranger), KeysToConnection::Refused);
     }
@@ -670,6 +683,95 @@ fn six_failures_or_twenty_offers_are_enough() {
         .filter(|reason| reason.starts_with("lockout"))
         .count();
     assert_eq!(lockouts, 2);
+}
+
+#[test]
+fn six_attempts_of_any_kind_are_enough_and_each_is_on_record() {
+    let (key, stranger) = (ed25519(), ed25519());
+    let server = Server::new(vec![authorized(blob(&key))], None);
+    let client = server.connect();
+    let (request, _) = client.prove(&key);
+    let forged: Signature = stranger.try_sign(&signed(&client.id, &request)).unwrap();
+    let attempts = [
+        evidence(&client.id, request, &forged.encode_vec().unwrap()),
+        failed("none", Fault::Method),
+        failed("keyboard-interactive", Fault::Method),
+        failed("x\x1b]0;\u{202e}", Fault::Method),
+        failed("password", Fault::PasswordChange),
+        failed("password", Fault::Length),
+    ];
+    let answers: Vec<_> = attempts.iter().map(|attempt| client.ask(attempt)).collect();
+    assert!(answers[..5].iter().all(|a| *a == KeysToConnection::Refused));
+    assert_eq!(answers[5], KeysToConnection::TooMany);
+    assert_eq!(client.log_in(&key), KeysToConnection::TooMany);
+    server.nothing_was_granted();
+
+    let mut found = Vec::new();
+    for record in server.records().iter() {
+        if let Event::AuthAttempt {
+            method, reason, n, ..
+        } = &record.event
+        {
+            assert_eq!(record.cid, Some(client.cid));
+            found.push((*n, method.clone(), reason.clone()));
+        }
+    }
+    let expected = [
+        (1, "publickey", "wrong signature"),
+        (2, "none", "the method is not offered"),
+        (3, "keyboard-interactive", "the method is not offered"),
+        (4, "x\\x1b]0;\\u{202e}", "the method is not offered"),
+        (5, "password", "passwords are not changed here"),
+        (6, "password", "longer than what is looked at"),
+    ];
+    let expected = expected.map(|(n, method, reason)| (n, method.to_owned(), reason.to_owned()));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_certificate_is_refused_by_its_name_even_for_an_authorized_key() {
+    let (key, authority) = (ed25519(), ed25519());
+    let mut builder = ssh_key::certificate::Builder::new(
+        vec![0; 16],
+        key.public_key().key_data().clone(),
+        0,
+        u64::MAX,
+    )
+    .unwrap();
+    builder.key_id("test").unwrap();
+    builder.valid_principal("root").unwrap();
+    let certificate = builder.sign(&authority).unwrap();
+    let algorithm = certificate.algorithm().to_certificate_type();
+    let certificate = certificate.to_bytes().unwrap();
+
+    let server = Server::new(vec![authorized(blob(&key))], None);
+    let client = server.connect();
+    let request = publickey(0, "root", &algorithm, &certificate);
+    let answer = client.ask(&ConnectionToKeys::Offer { request });
+    assert_eq!(answer, KeysToConnection::Refused);
+    let request = publickey(1, "root", &algorithm, &certificate);
+    let signature: Signature = key.try_sign(&signed(&client.id, &request)).unwrap();
+    let signature = signature.encode_vec().unwrap();
+    let answer = client.ask(&evidence(&client.id, request, &signature));
+    assert_eq!(answer, KeysToConnection::Refused);
+    server.nothing_was_granted();
+
+    for record in server.records().iter() {
+        let Event::AuthAttempt {
+            fingerprint,
+            key_type,
+            reason,
+            ..
+        } = &record.event
+        else {
+            panic!("{record:?}");
+        };
+        let shown = key.fingerprint(HashAlg::Sha256).to_string();
+        assert_eq!(fingerprint.as_ref(), Some(&shown));
+        assert_eq!(key_type.as_ref(), Some(&algorithm));
+        assert_eq!(reason, "certificates are not taken");
+    }
+    assert_eq!(server.records().len(), 2);
 }
 
 #[test]

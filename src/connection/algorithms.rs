@@ -30,8 +30,8 @@ const USER_SIGNATURES: [&str; 7] = [
     "rsa-sha2-256",
 ];
 
-/// Refusals of all kinds on one connection. keys has lower limits of its own; this one bounds what never reaches it,
-/// such as unknown methods and wrong signatures.
+/// Refusals of all kinds on one connection. keys has lower limits of its own; this one bounds what never reaches it:
+/// answers to questions that nobody asked (RFC 4256 §3.4).
 const REFUSALS: usize = 100;
 
 /// russh's configuration.

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use russh::server::{
-    Auth, ChannelOpenHandle, ExchangeToSign, Handler, Msg, PublicKeyOffer, Response, Session,
-    VerifiedCertificate, VerifiedPublicKey,
+    Auth, ChannelOpenHandle, ExchangeToSign, Handler, Msg, PublicKeyOffer, PublicKeyRequest,
+    Response, Session, VerifiedPublicKey,
 };
 use russh::{ChannelId, ChannelOpenFailure, MethodSet, Pty, Sig};
-use ssh_key::{Algorithm, Signature};
+use ssh_key::Signature;
 use tokio::time::{Instant, sleep_until};
 
 use super::channel::{Channel, Resized, Setting, is_runnable};
@@ -24,7 +24,7 @@ use super::terminal::{TerminalRequest, checked_term};
 use crate::model::{Program, Signal, WindowSize, escape};
 use crate::policy::ssh::Limits;
 use crate::wire::limits::{CHANNELS, COMMAND_BYTES};
-use crate::wire::{ConnectionToInit, Event, Outcome, Record};
+use crate::wire::{ConnectionToInit, Event, Fault, Outcome, Record};
 
 /// How many refusals, variables and signals are recorded in a second; a client causes them at will.
 const RECORDED_WISHES: u32 = 20;
@@ -37,11 +37,24 @@ pub(super) struct Callbacks {
     keys: Keys,
     methods: MethodSet,
     banner: Option<String>,
+    /// Whether the client has asked to be authenticated.
+    asked: bool,
+    standing: Standing,
     /// How long a wrong credential takes, and an offered key that does not do.
     failure_delay: Duration,
     offer_delay: Duration,
     window_bytes: u32,
     wishes: Rate,
+}
+
+/// What keys says of the publickey request that russh is about to verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Refused,
+    /// The key would do.
+    Acceptable,
+    /// The signature is good.
+    Granted,
 }
 
 /// Why the transport ends.
@@ -66,6 +79,8 @@ impl Callbacks {
             keys,
             methods,
             banner: (!banner.is_empty()).then(|| with_line_ends(banner)),
+            asked: false,
+            standing: Standing::Refused,
             failure_delay: Duration::from_millis(limits.failure_delay_ms),
             offer_delay: Duration::from_millis(limits.offer_delay_ms),
             window_bytes: limits.window_bytes,
@@ -100,8 +115,24 @@ impl Callbacks {
         }
     }
 
+    /// A request to be authenticated; when it came.
+    fn asked(&mut self) -> Instant {
+        self.asked = true;
+        self.standing = Standing::Refused;
+        Instant::now()
+    }
+
     fn attempt(&self) {
         self.shared.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Rejects an attempt that fails whoever makes it. keys counts it and puts it on record.
+    async fn fail(&mut self, user: &str, method: &str, fault: Fault) -> Result<(), TransportError> {
+        let arrived = self.asked();
+        self.attempt();
+        let judgement = self.keys.failed(user, method, fault).await?;
+        self.answer(judgement, arrived, self.failure_delay).await;
+        Ok(())
     }
 
     async fn report(&self, channel: ChannelId, event: Event, outcome: Outcome) {
@@ -185,64 +216,93 @@ impl Handler for Callbacks {
         Ok(self.banner.clone())
     }
 
-    async fn auth_none(&mut self, _user: &str) -> Result<Auth, TransportError> {
-        // Clients ask so for the list of methods; nothing was tried.
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, TransportError> {
+        // Clients begin so, to learn the methods (RFC 4252 §5.2): nothing was tried. Later it is a guess like any other.
+        if self.asked {
+            self.fail(user, "none", Fault::Method).await?;
+        }
+        self.asked();
         Ok(self.rejection())
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, TransportError> {
-        let arrived = Instant::now();
+        let arrived = self.asked();
         self.attempt();
         let judgement = self.keys.password(user, password).await?;
         Ok(self.answer(judgement, arrived, self.failure_delay).await)
     }
 
-    async fn auth_publickey_offered(
+    /// Every publickey request comes here first, as it was received. russh's own verdict comes after keys' good one; it
+    /// ends the connection where the two are not of one mind.
+    async fn auth_publickey_request(
         &mut self,
         user: &str,
-        offer: PublicKeyOffer<'_>,
-    ) -> Result<Auth, TransportError> {
-        let arrived = Instant::now();
-        // SHA-1 signatures are not taken, whatever the key is.
-        let modern = *offer.algorithm != (Algorithm::Rsa { hash: None });
-        let judgement = match offer.public_key.to_bytes() {
-            Ok(blob) if modern => self.keys.offer(user, blob).await?,
-            Ok(_) | Err(_) => Judgement::Bad,
+        request: PublicKeyRequest<'_>,
+    ) -> Result<Option<Auth>, TransportError> {
+        let arrived = self.asked();
+        let (session_id, bytes) = (request.session_id, request.request);
+        let (judgement, good, delay) = match request.signature {
+            None => {
+                let judgement = self.keys.offer(user, bytes).await?;
+                (judgement, Standing::Acceptable, self.offer_delay)
+            }
+            Some(signature) => {
+                self.attempt();
+                let keys = &mut self.keys;
+                let judgement = keys.public_key(user, session_id, bytes, signature).await?;
+                (judgement, Standing::Granted, self.failure_delay)
+            }
         };
-        Ok(self.answer(judgement, arrived, self.offer_delay).await)
+        if judgement == Judgement::Good {
+            self.standing = good;
+        }
+        Ok(Some(self.answer(judgement, arrived, delay).await))
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _user: &str,
+        _offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, TransportError> {
+        Ok(match self.standing {
+            Standing::Acceptable | Standing::Granted => Auth::Accept,
+            Standing::Refused => self.rejection(),
+        })
     }
 
     async fn auth_publickey(
         &mut self,
         _user: &str,
-        key: VerifiedPublicKey<'_>,
+        _key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, TransportError> {
-        let arrived = Instant::now();
-        self.attempt();
-        let evidence = key.evidence;
-        let judgement = self
-            .keys
-            .public_key(evidence.session_id, evidence.request, evidence.signature)
-            .await?;
-        Ok(self.answer(judgement, arrived, self.failure_delay).await)
-    }
-
-    async fn auth_verified_certificate(
-        &mut self,
-        _user: &str,
-        _certificate: VerifiedCertificate<'_>,
-    ) -> Result<Auth, TransportError> {
-        self.attempt();
-        Ok(self.reject(Instant::now(), self.failure_delay).await)
+        Ok(match self.standing {
+            Standing::Granted => Auth::Accept,
+            Standing::Acceptable | Standing::Refused => self.rejection(),
+        })
     }
 
     async fn auth_keyboard_interactive<'a>(
         &'a mut self,
-        _user: &str,
+        user: &str,
         _submethods: &str,
         _response: Option<Response<'a>>,
     ) -> Result<Auth, TransportError> {
-        Ok(self.reject(Instant::now(), self.failure_delay).await)
+        self.fail(user, "keyboard-interactive", Fault::Method)
+            .await?;
+        Ok(self.rejection())
+    }
+
+    async fn auth_unsupported(
+        &mut self,
+        user: &str,
+        method: &str,
+    ) -> Result<Option<MethodSet>, TransportError> {
+        let fault = match method {
+            "password" => Fault::PasswordChange,
+            _ => Fault::Method,
+        };
+        self.fail(user, method, fault).await?;
+        Ok(Some(self.methods.clone()))
     }
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), TransportError> {

@@ -2,8 +2,9 @@ use ssh_key::Signature;
 use tokio::time::timeout;
 
 use super::links::{AsyncLink, Slot};
-use crate::wire::limits::{AUTH_BLOB_BYTES, PASSWORD_BYTES, REPLY, USER_BYTES};
-use crate::wire::{ConnectionToKeys, KeysToConnection, Link, LinkError};
+use crate::model::cut;
+use crate::wire::limits::{AUTH_BLOB_BYTES, METHOD_BYTES, PASSWORD_BYTES, REPLY, USER_BYTES};
+use crate::wire::{ConnectionToKeys, Fault, KeysToConnection, Link, LinkError};
 
 /// keys' links as the warden renews them.
 pub(super) type KeysLink = Link<ConnectionToKeys, KeysToConnection>;
@@ -73,13 +74,13 @@ impl Keys {
     pub(super) async fn offer(
         &mut self,
         user: &str,
-        blob: Vec<u8>,
+        request: &[u8],
     ) -> Result<Judgement, KeysError> {
-        if user.len() > USER_BYTES || blob.len() > AUTH_BLOB_BYTES {
-            return Ok(Judgement::Bad);
+        if request.len() > AUTH_BLOB_BYTES {
+            return self.failed(user, "publickey", Fault::Length).await;
         }
-        let user = user.to_owned();
-        match self.ask(&ConnectionToKeys::Offer { user, blob }).await? {
+        let request = request.to_vec();
+        match self.ask(&ConnectionToKeys::Offer { request }).await? {
             KeysToConnection::Acceptable => Ok(Judgement::Good),
             answer => refusal(&answer),
         }
@@ -88,12 +89,13 @@ impl Keys {
     /// Passes on a signed request.
     pub(super) async fn public_key(
         &mut self,
+        user: &str,
         session_id: &[u8],
         request: &[u8],
         signature: &[u8],
     ) -> Result<Judgement, KeysError> {
         if request.len() > AUTH_BLOB_BYTES || signature.len() > AUTH_BLOB_BYTES {
-            return Ok(Judgement::Bad);
+            return self.failed(user, "publickey", Fault::Length).await;
         }
         let request = ConnectionToKeys::PublicKey {
             session_id: session_id.to_vec(),
@@ -110,13 +112,28 @@ impl Keys {
         password: &str,
     ) -> Result<Judgement, KeysError> {
         if user.len() > USER_BYTES || password.len() > PASSWORD_BYTES {
-            return Ok(Judgement::Bad);
+            return self.failed(user, "password", Fault::Length).await;
         }
         let request = ConnectionToKeys::Password {
             user: user.to_owned(),
             password: password.to_owned(),
         };
         granted(&self.ask(&request).await?)
+    }
+
+    /// Has an attempt counted of which nothing is to be verified.
+    pub(super) async fn failed(
+        &mut self,
+        user: &str,
+        method: &str,
+        fault: Fault,
+    ) -> Result<Judgement, KeysError> {
+        let request = ConnectionToKeys::Failed {
+            user: cut(user, USER_BYTES).to_owned(),
+            method: cut(method, METHOD_BYTES).to_owned(),
+            fault,
+        };
+        refusal(&self.ask(&request).await?)
     }
 
     async fn ask(&mut self, request: &ConnectionToKeys) -> Result<KeysToConnection, KeysError> {
@@ -171,7 +188,7 @@ mod tests {
         assert!(matches!(answer, Err(KeysError::Answer)), "{answer:?}");
         far.send(&KeysToConnection::TooMany).unwrap();
         assert_eq!(
-            keys.public_key(b"id", b"request", b"signature")
+            keys.public_key("root", b"id", b"request", b"signature")
                 .await
                 .unwrap(),
             Judgement::Last
@@ -179,13 +196,48 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_long_is_refused_without_asking() {
+    async fn what_is_too_long_counts_and_is_not_passed_on() {
         let (mut keys, far) = pair();
-        far.set_nonblocking().unwrap();
-        let long = "x".repeat(PASSWORD_BYTES + 1);
-        assert_eq!(keys.password("root", &long).await.unwrap(), Judgement::Bad);
-        assert_eq!(keys.offer(&long, vec![]).await.unwrap(), Judgement::Bad);
-        assert!(far.recv().unwrap_err().would_block());
+        let long = vec![b'x'; AUTH_BLOB_BYTES + 1];
+        let text = "x".repeat(PASSWORD_BYTES + 1);
+        for _ in 0..5 {
+            far.send(&KeysToConnection::Refused).unwrap();
+        }
+        for judgement in [
+            keys.password("root", &text).await,
+            keys.password(&text, "x").await,
+            keys.offer("root", &long).await,
+            keys.public_key("root", b"id", &long, b"").await,
+            keys.public_key("root", b"id", b"", &long).await,
+        ] {
+            assert_eq!(judgement.unwrap(), Judgement::Bad);
+        }
+        for (name, method) in [
+            (4, "password"),
+            (USER_BYTES, "password"),
+            (4, "publickey"),
+            (4, "publickey"),
+            (4, "publickey"),
+        ] {
+            match far.recv().unwrap() {
+                ConnectionToKeys::Failed {
+                    user,
+                    method: said,
+                    fault: Fault::Length,
+                } => assert_eq!((user.len(), said.as_str()), (name, method)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_makes_a_login_of_an_attempt_that_failed() {
+        let (mut keys, far) = pair();
+        for answer in [KeysToConnection::Granted, KeysToConnection::Acceptable] {
+            far.send(&answer).unwrap();
+            let judgement = keys.failed("root", "hostbased", Fault::Method).await;
+            assert!(matches!(judgement, Err(KeysError::Answer)), "{judgement:?}");
+        }
     }
 
     #[tokio::test]

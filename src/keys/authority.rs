@@ -1,18 +1,20 @@
 use sha2::{Digest, Sha256};
 use signature::Verifier;
 use ssh_key::encoding::{Decode, Reader};
-use ssh_key::{PublicKey, Signature};
+use ssh_key::{Certificate, HashAlg, PublicKey, Signature};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::KeysError;
-use super::request::{Request, signed_bytes};
+use super::request::{Form, Request, signed_bytes};
 use crate::model::{Grant, KeyIdentity, Login, escape};
 use crate::wire::limits::{AUTH_BLOB_BYTES, PASSWORD_BYTES};
-use crate::wire::{AuthorizedKey, KeysConfig};
+use crate::wire::{AuthorizedKey, Fault, KeysConfig};
 
 /// The user was present; PROTOCOL.u2f of OpenSSH, "flags".
 const FIDO_TOUCHED: u8 = 0x01;
+/// What names of certificate algorithms end in; PROTOCOL.certkeys of OpenSSH.
+const CERTIFICATE: &str = "-cert-v01@openssh.com";
 /// Flags and counter after a FIDO signature.
 const FIDO_TRAILER_BYTES: usize = 5;
 
@@ -39,12 +41,14 @@ pub(super) enum Reason {
     Malformed,
     OtherSession,
     UnknownKey,
+    Certificate,
     Algorithm,
     Signature,
     NotTouched,
     User,
     Password,
     PasswordsOff,
+    Fault(Fault),
 }
 
 impl Reason {
@@ -53,12 +57,16 @@ impl Reason {
             Self::Malformed => "not a publickey request",
             Self::OtherSession => "signed for another session",
             Self::UnknownKey => "unknown key",
+            Self::Certificate => "certificates are not taken",
             Self::Algorithm => "the algorithm does not fit the key",
             Self::Signature => "wrong signature",
             Self::NotTouched => "the security key was not touched",
             Self::User => "unknown user",
             Self::Password => "wrong password",
             Self::PasswordsOff => "passwords are off",
+            Self::Fault(Fault::Method) => "the method is not offered",
+            Self::Fault(Fault::PasswordChange) => "passwords are not changed here",
+            Self::Fault(Fault::Length) => "longer than what is looked at",
         }
     }
 }
@@ -103,26 +111,45 @@ impl Authority {
         self.keys.iter().find(|(key, _)| key.blob == blob)
     }
 
-    /// How records name a blob: its fingerprint and type, if it is a key at all.
+    fn known(&self, said: &Request<'_>) -> Result<&(AuthorizedKey, PublicKey), Reason> {
+        self.key(said.blob)
+            .ok_or(match said.algorithm.ends_with(CERTIFICATE) {
+                true => Reason::Certificate,
+                false => Reason::UnknownKey,
+            })
+    }
+
+    /// How records name a blob: its fingerprint and type, if it is a key at all. A certificate has its key's.
     pub(super) fn name(&self, blob: &[u8]) -> (Option<String>, Option<String>) {
         if let Some((key, _)) = self.key(blob) {
             return (Some(key.fingerprint.clone()), Some(key.algorithm.clone()));
         }
-        match PublicKey::from_bytes(blob) {
-            Ok(key) => (
-                Some(key.fingerprint(ssh_key::HashAlg::Sha256).to_string()),
-                Some(escape(key.algorithm().as_str().as_bytes(), 64)),
+        // As a public key, a certificate would be one of an unknown kind.
+        let certificate = Certificate::from_bytes(blob).map(|certificate| {
+            let name = certificate.algorithm().to_certificate_type();
+            (certificate.public_key().fingerprint(HashAlg::Sha256), name)
+        });
+        let named = certificate.or_else(|_| {
+            let key = PublicKey::from_bytes(blob)?;
+            let name = key.algorithm().as_str().to_owned();
+            Ok::<_, ssh_key::Error>((key.fingerprint(HashAlg::Sha256), name))
+        });
+        match named {
+            Ok((fingerprint, name)) => (
+                Some(fingerprint.to_string()),
+                Some(escape(name.as_bytes(), 64)),
             ),
             Err(_) => (None, None),
         }
     }
 
     /// Whether a signature by this key would be worth making.
-    pub(super) fn offer(&self, user: &str, blob: &[u8]) -> Result<(), Reason> {
-        let known = self.key(blob).is_some();
-        if !known {
-            Err(Reason::UnknownKey)
-        } else if user != self.username {
+    pub(super) fn offer(&self, request: &[u8]) -> Result<(), Reason> {
+        let said = Request::parse(request, Form::Query).ok_or(Reason::Malformed)?;
+        let (key, _) = self.known(&said)?;
+        if !fits(&key.algorithm, said.algorithm) {
+            Err(Reason::Algorithm)
+        } else if said.user != self.username.as_bytes() {
             Err(Reason::User)
         } else {
             Ok(())
@@ -160,11 +187,11 @@ impl Authority {
         request: &[u8],
         signature: &[u8],
     ) -> Result<&AuthorizedKey, Reason> {
-        if request.len() > AUTH_BLOB_BYTES || signature.len() > AUTH_BLOB_BYTES {
+        if signature.len() > AUTH_BLOB_BYTES {
             return Err(Reason::Malformed);
         }
-        let said = Request::parse(request).ok_or(Reason::Malformed)?;
-        let (key, public) = self.key(said.blob).ok_or(Reason::UnknownKey)?;
+        let said = Request::parse(request, Form::Signed).ok_or(Reason::Malformed)?;
+        let (key, public) = self.known(&said)?;
         if ours != theirs {
             return Err(Reason::OtherSession);
         }

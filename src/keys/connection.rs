@@ -5,11 +5,12 @@ use zeroize::Zeroize;
 use super::authority::{Authority, Reason, Verdict};
 use super::memory::SignedHashes;
 use super::pace::Pace;
+use super::request::{Form, Request};
 use crate::model::{ConnectionId, Grant, Login, escape};
-use crate::wire::limits::{AUTH_BLOB_BYTES, USER_BYTES};
+use crate::wire::limits::METHOD_BYTES;
 use crate::wire::{ConnectionToKeys, Event, KeysToConnection, Outcome, Phase};
 
-/// Wrong signatures and passwords; MaxAuthTries of sshd_config(5).
+/// Attempts of any kind; MaxAuthTries of sshd_config(5).
 const FAILURES: u32 = 6;
 /// Offers of keys that do not do: agents hold many.
 const OFFERS: u32 = 20;
@@ -106,9 +107,9 @@ impl Connection {
     ) -> Result<Outcomes, Violation> {
         match message {
             ConnectionToKeys::Sign { exchange_hash } => self.sign(exchange_hash, signed, now),
-            ConnectionToKeys::Offer { user, blob } => {
+            ConnectionToKeys::Offer { request } => {
                 self.evidence()?;
-                Ok(self.offer(&user, &blob, authority, recordable))
+                Ok(self.offer(&request, authority, recordable))
             }
             ConnectionToKeys::PublicKey {
                 session_id,
@@ -120,23 +121,31 @@ impl Connection {
                     return Ok(outcomes);
                 }
                 let verdict = authority.public_key(&ours, &session_id, &request, &signature);
-                let said = super::request::Request::parse(&request);
-                let user = said.as_ref().map_or(&b""[..], |said| said.user);
-                let (fingerprint, key_type) = said
-                    .as_ref()
-                    .map_or((None, None), |said| authority.name(said.blob));
-                Ok(self.judged(verdict, "publickey", user, fingerprint, key_type))
+                let shown = Shown::of(&request, Form::Signed, authority);
+                Ok(self.judged(verdict, "publickey", shown))
             }
             ConnectionToKeys::Password { user, mut password } => {
                 let permitted = self.evidence().map(drop);
                 let outcomes = permitted.map(|()| {
                     self.locked_out(recordable).unwrap_or_else(|| {
                         let verdict = authority.password(&user, &password);
-                        self.judged(verdict, "password", user.as_bytes(), None, None)
+                        self.judged(verdict, "password", Shown::by(user.as_bytes()))
                     })
                 });
                 password.zeroize();
                 outcomes
+            }
+            ConnectionToKeys::Failed {
+                user,
+                method,
+                fault,
+            } => {
+                self.evidence()?;
+                Ok(self.locked_out(recordable).unwrap_or_else(|| {
+                    let method = escape(method.as_bytes(), METHOD_BYTES);
+                    let verdict = Verdict::Refuse(Reason::Fault(fault));
+                    self.judged(verdict, &method, Shown::by(user.as_bytes()))
+                }))
             }
         }
     }
@@ -176,33 +185,16 @@ impl Connection {
         }
     }
 
-    fn offer(
-        &mut self,
-        user: &str,
-        blob: &[u8],
-        authority: &Authority,
-        recordable: Recordable,
-    ) -> Outcomes {
+    fn offer(&mut self, request: &[u8], authority: &Authority, recordable: Recordable) -> Outcomes {
         if let Some(outcomes) = self.locked_out(recordable) {
             return outcomes;
         }
-        let offered = if user.len() > USER_BYTES || blob.len() > AUTH_BLOB_BYTES {
-            Err(Reason::Malformed)
-        } else {
-            authority.offer(user, blob)
-        };
-        let Err(reason) = offered else {
+        let Err(reason) = authority.offer(request) else {
             return Outcomes::only(Then::Answer(KeysToConnection::Acceptable));
         };
         self.offers += 1;
-        let (fingerprint, key_type) = authority.name(blob);
-        let attempt = self.attempt(
-            "offer",
-            user.as_bytes(),
-            fingerprint,
-            key_type,
-            reason.as_str(),
-        );
+        let shown = Shown::of(request, Form::Query, authority);
+        let attempt = self.attempt("offer", shown, reason.as_str());
         if self.offers > OFFERS {
             self.lock_out(attempt, "too many keys were offered")
         } else {
@@ -213,14 +205,7 @@ impl Connection {
         }
     }
 
-    fn judged(
-        &mut self,
-        verdict: Verdict,
-        method: &str,
-        user: &[u8],
-        fingerprint: Option<String>,
-        key_type: Option<String>,
-    ) -> Outcomes {
+    fn judged(&mut self, verdict: Verdict, method: &str, shown: Shown<'_>) -> Outcomes {
         match verdict {
             Verdict::Grant(grant) => {
                 self.stage = Stage::Established;
@@ -228,7 +213,7 @@ impl Connection {
                     Login::PublicKey(_) => "good signature",
                     Login::Password => "good password",
                 };
-                let attempt = self.attempt(method, user, fingerprint, key_type, reason);
+                let attempt = self.attempt(method, shown, reason);
                 Outcomes {
                     records: vec![(Outcome::Good, attempt)],
                     granted: Some(grant),
@@ -237,7 +222,7 @@ impl Connection {
             }
             Verdict::Refuse(reason) => {
                 self.failures += 1;
-                let attempt = self.attempt(method, user, fingerprint, key_type, reason.as_str());
+                let attempt = self.attempt(method, shown, reason.as_str());
                 if self.failures >= FAILURES {
                     self.lock_out(attempt, "too many failures")
                 } else {
@@ -250,20 +235,13 @@ impl Connection {
         }
     }
 
-    fn attempt(
-        &mut self,
-        method: &str,
-        user: &[u8],
-        fingerprint: Option<String>,
-        key_type: Option<String>,
-        reason: &str,
-    ) -> Event {
+    fn attempt(&mut self, method: &str, shown: Shown<'_>, reason: &str) -> Event {
         self.attempts += 1;
         Event::AuthAttempt {
             method: method.to_owned(),
-            user: escape(user, 64),
-            fingerprint,
-            key_type,
+            user: escape(shown.user, 64),
+            fingerprint: shown.fingerprint,
+            key_type: shown.key_type,
             reason: reason.to_owned(),
             n: self.attempts,
         }
@@ -294,6 +272,36 @@ impl Connection {
         } else {
             Then::Answer(KeysToConnection::TooMany)
         }))
+    }
+}
+
+/// What a record says of who tried. Nothing of a password is in it.
+struct Shown<'b> {
+    user: &'b [u8],
+    fingerprint: Option<String>,
+    key_type: Option<String>,
+}
+
+impl<'b> Shown<'b> {
+    fn by(user: &'b [u8]) -> Self {
+        Self {
+            user,
+            fingerprint: None,
+            key_type: None,
+        }
+    }
+
+    /// As far as the request can be read.
+    fn of(request: &'b [u8], form: Form, authority: &Authority) -> Self {
+        let Some(said) = Request::parse(request, form) else {
+            return Self::by(b"");
+        };
+        let (fingerprint, key_type) = authority.name(said.blob);
+        Self {
+            user: said.user,
+            fingerprint,
+            key_type,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
+use crate::wire::limits::AUTH_BLOB_BYTES;
+
 /// SSH_MSG_USERAUTH_REQUEST, RFC 4252 §6.
 const USERAUTH_REQUEST: u8 = 50;
 
-/// What a signed request says; RFC 4252 §7.
+/// What a request says; RFC 4252 §7.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request<'b> {
     pub(super) user: &'b [u8],
@@ -9,9 +11,21 @@ pub(super) struct Request<'b> {
     pub(super) blob: &'b [u8],
 }
 
+/// Whether a signature comes with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The question whether a key would do.
+    Query,
+    /// What is signed.
+    Signed,
+}
+
 impl<'b> Request<'b> {
-    /// Reads a request for the service `ssh-connection` by the method `publickey` with a signature, and nothing else.
-    pub(super) fn parse(bytes: &'b [u8]) -> Option<Self> {
+    /// Reads a request for the service `ssh-connection` by the method `publickey` in this form, and nothing else.
+    pub(super) fn parse(bytes: &'b [u8], form: Form) -> Option<Self> {
+        if bytes.len() > AUTH_BLOB_BYTES {
+            return None;
+        }
         let (&[USERAUTH_REQUEST], rest) = bytes.split_first_chunk()? else {
             return None;
         };
@@ -23,8 +37,9 @@ impl<'b> Request<'b> {
             return None;
         };
         // TRUE is 1: what other non-zero values mean is left open by RFC 4251 §5, and no client sends them.
-        let (&[1], rest) = rest.split_first_chunk()? else {
-            return None;
+        let rest = match (form, rest.split_first_chunk()?) {
+            (Form::Query, ([0], rest)) | (Form::Signed, ([1], rest)) => rest,
+            (Form::Query | Form::Signed, _) => return None,
         };
         let (algorithm, rest) = string(rest)?;
         let (blob, rest) = string(rest)?;
@@ -65,6 +80,10 @@ mod tests {
         bytes
     }
 
+    fn parse(bytes: &[u8]) -> Option<Request<'_>> {
+        Request::parse(bytes, Form::Signed)
+    }
+
     #[test]
     fn only_a_whole_publickey_request_is_read() {
         let parts: [&[u8]; 5] = [
@@ -80,28 +99,32 @@ mod tests {
             algorithm: "ssh-ed25519",
             blob: b"blob",
         };
-        assert_eq!(Request::parse(&good), Some(right));
+        assert_eq!(parse(&good).as_ref(), Some(&right));
         for end in 0..good.len() {
-            assert_eq!(Request::parse(&good[..end]), None, "cut at {end}");
+            assert_eq!(parse(&good[..end]), None, "cut at {end}");
         }
         assert_eq!(
-            Request::parse(&[&good[..], &[0]].concat()),
+            parse(&[&good[..], &[0]].concat()),
             None,
             "something after it"
         );
-        assert_eq!(
-            Request::parse(&request(parts, 0)),
-            None,
-            "a question without a signature"
-        );
-        assert_eq!(Request::parse(&request(parts, 2)), None);
+        let query = request(parts, 0);
+        assert_eq!(parse(&query), None, "a query without a signature");
+        assert_eq!(Request::parse(&query, Form::Query), Some(right));
+        assert_eq!(Request::parse(&good, Form::Query), None);
+        for form in [Form::Query, Form::Signed] {
+            assert_eq!(Request::parse(&request(parts, 2), form), None);
+        }
         for (i, other) in [(1, &b"ssh-userauth"[..]), (2, b"password"), (3, b"\xff")] {
             let mut parts = parts;
             parts[i] = other;
-            assert_eq!(Request::parse(&request(parts, 1)), None, "{i}");
+            assert_eq!(parse(&request(parts, 1)), None, "{i}");
         }
         let mut huge = good.clone();
         huge[1..5].copy_from_slice(&[0xff; 4]);
-        assert_eq!(Request::parse(&huge), None);
+        assert_eq!(parse(&huge), None);
+        let long = vec![0; AUTH_BLOB_BYTES];
+        let long: [&[u8]; 5] = [b"root", parts[1], parts[2], parts[3], &long];
+        assert_eq!(parse(&request(long, 1)), None, "longer than what is read");
     }
 }

@@ -21,6 +21,9 @@ pub const ENV_BYTES: usize = 1024;
 /// The longest user name looked at; longer ones fail like any other wrong name.
 pub const USER_BYTES: usize = 256;
 
+/// How much of a method's name is told: those of RFC 4252 and its extensions are shorter.
+pub const METHOD_BYTES: usize = 64;
+
 /// The longest password looked at.
 pub const PASSWORD_BYTES: usize = 1024;
 

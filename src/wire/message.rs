@@ -95,10 +95,8 @@ pub enum ConnectionToKeys {
     },
     /// Would this key do? RFC 4252 §7, without a signature.
     Offer {
-        /// The user name of the request.
-        user: String,
-        /// The key's blob.
-        blob: Vec<u8>,
+        /// All of `SSH_MSG_USERAUTH_REQUEST`.
+        request: Vec<u8>,
     },
     /// A signed request. Nothing but these bytes counts.
     PublicKey {
@@ -116,6 +114,26 @@ pub enum ConnectionToKeys {
         /// As sent.
         password: String,
     },
+    /// An attempt of which nothing is to be verified. It failed, and counts.
+    Failed {
+        /// The user name of the request.
+        user: String,
+        /// The method's name, as the client said it.
+        method: String,
+        /// Why there is nothing to verify.
+        fault: Fault,
+    },
+}
+
+/// What is wrong with an attempt by itself, whoever makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// The method is not one of those that are offered.
+    Method,
+    /// It would have changed the password, RFC 4252 §8.
+    PasswordChange,
+    /// It is longer than what is looked at.
+    Length,
 }
 
 /// What keys answers to a connection: one answer to each request, in order.
@@ -127,7 +145,7 @@ pub enum KeysToConnection {
     Acceptable,
     /// The login is good; the warden has been told.
     Granted,
-    /// An offer, a key or a password that does not do. The peer may try again.
+    /// An offer or an attempt that does not do. The peer may try again.
     Refused,
     /// It may not: too many.
     TooMany,

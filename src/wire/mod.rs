@@ -21,7 +21,7 @@ pub use config::{AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConf
 pub use link::{Link, LinkError, Packet};
 pub use message::{
     AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,
-    ConnectionToWarden, FrontToWarden, InitToConnection, KeysToConnection, KeysToWarden, Phase,
-    Refusal, ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
+    ConnectionToWarden, Fault, FrontToWarden, InitToConnection, KeysToConnection, KeysToWarden,
+    Phase, Refusal, ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
     WardenToConnection, WardenToFront, WardenToKeys,
 };
