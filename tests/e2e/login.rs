@@ -1,10 +1,10 @@
 //! SSH as a user meets it: programs, terminals, channels, flow control.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Process, Server, Setup, eventually, feed, finish, within};
+use crate::harness::{Server, Setup, eventually, feed, finish, within};
 
 #[test]
 fn a_key_logs_in_and_work_in_config_stays() {
@@ -248,6 +248,51 @@ fn input_that_waits_for_a_slow_reader_arrives_whole() {
     assert_eq!(finish(sh).good().trim(), "67108864");
 }
 
+/// The memory of the only connection's process.
+fn connection_kib(server: &Server) -> u64 {
+    let all = server.processes();
+    let fronts = || all.iter().filter(|process| process.line.ends_with("front"));
+    let front = fronts().next().unwrap().pid;
+    let connection = fronts().find(|process| process.pid != front);
+    let memory = connection.expect("a connection process").field("VmRSS");
+    memory.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn one_connection_for_very_many_programs_does_not_grow() {
+    let Some(python) = crate::clients::python() else {
+        return;
+    };
+    let server = Server::start();
+    let script = "
+import paramiko,socket,sys
+t=paramiko.Transport(('127.0.0.1',int(sys.argv[1]))); t.start_client()
+t.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+t.auth_publickey('root', paramiko.Ed25519Key.from_private_key_file(sys.argv[2]))
+for n in (100, 400):
+    for _ in range(n):
+        c=t.open_session(); c.exec_command('true'); assert c.recv_exit_status() == 0; c.close()
+    print('done', flush=True); sys.stdin.readline()
+";
+    let mut command = server.client(python);
+    command
+        .args(["-c", script, &server.port.to_string()])
+        .arg(server.dir.join("client/key"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut client = command.spawn().unwrap();
+    let mut said = BufReader::new(client.stdout.take().unwrap()).lines();
+    let mut input = client.stdin.take().unwrap();
+    let mut memory = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(said.next().unwrap().unwrap(), "done");
+        memory.push(connection_kib(&server));
+        input.write_all(b"\n").unwrap();
+    }
+    assert!(client.wait().unwrap().success());
+    // What was kept of each channel were some 3 KiB.
+    assert!(memory[1] < memory[0] + 400, "{memory:?} KiB");
+}
+
 #[test]
 fn a_program_that_does_not_read_delays_no_other_channel_and_costs_bounded_memory() {
     let server = Server::start();
@@ -268,25 +313,7 @@ fn a_program_that_does_not_read_delays_no_other_channel_and_costs_bounded_memory
         while input.write_all(&block).is_ok() {}
     });
     eventually("the master is up", || control.exists().then_some(()));
-    let connection = || {
-        let all = server.processes();
-        let front = all
-            .iter()
-            .find(|process| process.line.ends_with("front"))?
-            .pid;
-        all.into_iter()
-            .find(|process| process.pid != front && process.line.ends_with("front"))
-    };
-    let rss = |process: &Process| {
-        process
-            .field("VmRSS")
-            .split(' ')
-            .next()
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-    };
-    let before = rss(&connection().expect("a connection process"));
+    let before = connection_kib(&server);
     std::thread::sleep(Duration::from_secs(2));
     for _ in 0..3 {
         let mut ssh = server.client("ssh");
@@ -307,7 +334,7 @@ fn a_program_that_does_not_read_delays_no_other_channel_and_costs_bounded_memory
             since.elapsed()
         );
     }
-    let after = rss(&connection().unwrap());
+    let after = connection_kib(&server);
     // Twice the window of 2 MiB, and what the allocator rounds up.
     assert!(after < before + 8 * 1024, "{before} KiB, then {after} KiB");
     stuck.kill().unwrap();
