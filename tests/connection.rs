@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use hassio_sshd::confine;
 use hassio_sshd::connection::{Policy, Start, run};
 use hassio_sshd::model::{ConfigAccess, ConnectionId, Grant, Login, Network, Peer, SessionId};
-use hassio_sshd::policy::{sandbox::Sandbox, seccomp::Subject, ssh::Ssh};
+use hassio_sshd::policy::ssh::{Limits, Ssh};
+use hassio_sshd::policy::{sandbox::Sandbox, seccomp::Subject};
 use hassio_sshd::sys::process;
 use hassio_sshd::wire::{
     AuditToPeer, ConnectionToInit, ConnectionToKeys, ConnectionToWarden, Event, FrontConfig,
@@ -45,6 +46,11 @@ enum Warden {
 }
 
 fn bench(name: &str, warden: Warden) -> Bench {
+    bench_within(name, warden, |limits| limits.login_grace_s = 3)
+}
+
+/// With other limits than the policy's.
+fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
     let directory = std::env::temp_dir().join(format!("connection-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let key = directory.join("key");
@@ -167,7 +173,7 @@ fn bench(name: &str, warden: Warden) -> Bench {
             sandbox: Sandbox::shipped().unwrap(),
             sftp_server: Some("/usr/lib/openssh/sftp-server".to_owned()),
         };
-        policy.ssh.limits.login_grace_s = 3;
+        limit(&mut policy.ssh.limits);
         // Of this thread alone; what it forbids ends the whole test.
         process::no_new_privileges().unwrap();
         confine::filters(Subject::Connection)
@@ -482,6 +488,30 @@ fn the_word_of_keys_is_no_login_where_the_signature_is_wrong() {
         panic!("{events:#?}");
     };
     assert!(reason.starts_with("protocol: Signature"), "{reason}");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off_while_output_waits() {
+    let bench = bench_within("takes-nothing", Warden::Makes, |limits| {
+        limits.unacknowledged_s = 1;
+    });
+    // Nothing between ssh and this test that would be stopped in its place.
+    let mut ssh = bench.ssh(&["root@127.0.0.1", "cat /dev/zero"]);
+    let words: Vec<_> = ssh.get_args().skip(2).map(ToOwned::to_owned).collect();
+    ssh = Command::new("ssh");
+    ssh.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut ssh = ssh.spawn().unwrap();
+    let mut some = [0; 65536];
+    std::io::Read::read_exact(ssh.stdout.as_mut().unwrap(), &mut some).unwrap();
+    let pid = nix::unistd::Pid::from_raw(ssh.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let events = bench.events();
+    ssh.kill().unwrap();
+    ssh.wait().unwrap();
+    let Some(Event::ConnClose { reason, .. }) = events.last() else {
+        panic!("{events:#?}");
+    };
+    assert_eq!(reason, "client does not answer");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -201,6 +202,13 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
         action: "send small packets at once",
         source,
     })?;
+    let unacknowledged = Duration::from_secs(policy.ssh.limits.unacknowledged_s);
+    net::user_timeout(start.stream.as_fd(), unacknowledged).map_err(|source| {
+        ConnectionError::Socket {
+            action: "bound how long output waits",
+            source,
+        }
+    })?;
     let tcp = TcpStream::from(start.stream);
     let cut = tcp.try_clone().map_err(ConnectionError::Watch)?;
     let tcp = tokio::net::TcpStream::from_std(tcp).map_err(ConnectionError::Watch)?;
@@ -341,6 +349,7 @@ fn end_of(result: Result<(), TransportError>) -> End {
         }
         Err(TransportError::Ssh(error)) => match error {
             russh::Error::KeepaliveTimeout => End::Silent,
+            russh::Error::IO(error) if error.kind() == ErrorKind::TimedOut => End::Silent,
             russh::Error::HUP | russh::Error::Disconnect | russh::Error::IO(_) => End::Client,
             error => End::Protocol(error.to_string()),
         },

@@ -39,6 +39,7 @@ pub struct Limits {
     pub packet_bytes: u32,
     pub keepalive_s: u64,
     pub keepalive_missed: usize,
+    pub unacknowledged_s: u64,
     pub failure_delay_ms: u64,
     pub offer_delay_ms: u64,
 }
@@ -56,6 +57,15 @@ impl Ssh {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_is_gone_has_as_long_with_output_as_without() {
+        let limits = Ssh::shipped().unwrap().limits;
+        let missed = u64::try_from(limits.keepalive_missed).unwrap();
+        // The last one is missed when the next is due.
+        let silent = limits.keepalive_s * (missed + 1);
+        assert_eq!(limits.unacknowledged_s, silent);
+    }
 
     #[test]
     fn strict_key_exchange_is_on_and_nothing_weak_is_offered() {

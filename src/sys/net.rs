@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -139,6 +140,16 @@ pub fn no_delay(stream: BorrowedFd<'_>) -> nix::Result<()> {
     setsockopt(&stream, sockopt::TcpNoDelay, &true)
 }
 
+/// Ends the connection (ETIMEDOUT) once something has waited to be sent or acknowledged for `limit`, whether the peer is
+/// gone or just takes nothing. TCP_USER_TIMEOUT, tcp(7), RFC 5482.
+///
+/// # Errors
+/// None for a TCP socket; EOVERFLOW for a limit of more than 49 days.
+pub fn user_timeout(stream: BorrowedFd<'_>, limit: Duration) -> nix::Result<()> {
+    let milliseconds = u32::try_from(limit.as_millis()).map_err(|_| Errno::EOVERFLOW)?;
+    setsockopt(&stream, sockopt::TcpUserTimeout, &milliseconds)
+}
+
 /// Acknowledges what has come without waiting for something to send. Not sticky: the kernel goes back by itself.
 /// TCP_QUICKACK.
 ///
@@ -207,4 +218,23 @@ pub fn loopback_up() -> nix::Result<()> {
     // SAFETY: the ioctl reads one ifreq, which outlives the call.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_timeout_is_in_force() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = listen_tcp(&[any]).unwrap().listeners.remove(0);
+        let address = local_address(&listener).unwrap();
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        let in_force = || getsockopt(&stream, sockopt::TcpUserTimeout).unwrap();
+        assert_eq!(in_force(), 0, "the kernel's own is some fifteen minutes");
+        user_timeout(stream.as_fd(), Duration::from_secs(120)).unwrap();
+        assert_eq!(in_force(), 120_000);
+        let forever = user_timeout(stream.as_fd(), Duration::MAX);
+        assert_eq!(forever, Err(Errno::EOVERFLOW));
+    }
 }
