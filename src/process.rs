@@ -149,7 +149,10 @@ fn run_warden() -> Result<(), Fatal> {
     host.not_in_force()
         .into_iter()
         .for_each(|text| tracing::warn!("not in force: {text}"));
-    let identity = Sandbox::shipped().map_err(fatal)?.identity;
+    let Sandbox {
+        identity, servers, ..
+    } = Sandbox::shipped().map_err(fatal)?;
+    confine::limit(servers.warden).map_err(fatal)?;
     let handover = Handover {
         program,
         front,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::Resource;
 
 use crate::policy::PolicyError;
-use crate::policy::sandbox::{Identity, Sandbox};
+use crate::policy::sandbox::{Identity, Sandbox, ServerLimits, Servers, Size};
 use crate::policy::seccomp::{Seccomp, Subject};
 use crate::sys::mount::{Attribute, Mount};
 use crate::sys::namespace::{Namespaces, enter_new};
@@ -73,11 +73,30 @@ pub fn confine(station: &Station) -> Result<(), ConfineError> {
     process::become_user(uid, uid).map_err(step("change the uid"))?;
     capability::clear().map_err(step("renounce all capabilities"))?;
     process::limit(Resource::RLIMIT_CORE, 1).map_err(step("limit core files"))?;
+    limit(station.limits(&policy.servers)).map_err(step("set limits"))?;
     process::undumpable().map_err(step("forbid looking into it"))?;
     process::no_new_privileges().map_err(step("forbid new privileges"))?;
     // After the change of credentials, which clears it.
     process::die_with_parent().map_err(step("ask to end with the warden"))?;
     filters.apply().map_err(step("put the filter in force"))
+}
+
+/// Puts a server process's limits in force, as far as the system lets it have so much.
+///
+/// # Errors
+/// See [`process::narrow`].
+pub fn limit(limits: ServerLimits) -> Result<(), Errno> {
+    let given = process::narrow(Resource::RLIMIT_NOFILE, limits.open_files)?;
+    if given < limits.open_files {
+        tracing::warn!(
+            "the system allows {given} open files and {} may be wanted: with many connections some will fail",
+            limits.open_files
+        );
+    }
+    if let Some(Size(data)) = limits.data {
+        process::narrow(Resource::RLIMIT_DATA, data)?;
+    }
+    Ok(())
 }
 
 /// The compiled filter of a process.
@@ -96,6 +115,15 @@ impl Station {
             Self::Keys => Subject::Keys,
             Self::Broker => Subject::Broker,
             Self::Audit(_) => Subject::Audit,
+        }
+    }
+
+    fn limits(&self, servers: &Servers) -> ServerLimits {
+        match self {
+            Self::Front => servers.front,
+            Self::Keys => servers.keys,
+            Self::Broker => servers.broker,
+            Self::Audit(_) => servers.audit,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::model::{ConnectionId, Peer};
 use crate::policy::ssh::Limits;
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Forked};
-use crate::sys::{Errno, net, wait};
+use crate::sys::{Errno, is_shortage, net, wait};
 use crate::wire::{
     AuditToPeer, ConnectionToKeys, ConnectionToWarden, FrontToWarden, KeysToConnection, Link,
     LinkError, Refusal, ReportToAudit, WardenToConnection, WardenToFront,
@@ -63,6 +63,8 @@ struct Front<'a> {
     refusals: BTreeMap<Refusal, Refusals>,
     paused: bool,
     rests_until: Option<Instant>,
+    /// It has rested since the last connection: that was said once.
+    short: bool,
 }
 
 struct Running {
@@ -102,6 +104,7 @@ pub fn run(
         refusals: BTreeMap::new(),
         paused: false,
         rests_until: None,
+        short: false,
     };
     let accepted = loop {
         front.report_refusals();
@@ -179,12 +182,8 @@ impl Front<'_> {
         };
         let stream = match net::accept(listener.as_fd()) {
             Ok(stream) => stream,
-            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS) => {
-                tracing::warn!(
-                    "out of descriptors or memory: accepting rests for {} ms",
-                    EXHAUSTED.as_millis()
-                );
-                self.rests_until = Some(Instant::now() + EXHAUSTED);
+            Err(errno) if is_shortage(errno) => {
+                self.rest();
                 return Ok(None);
             }
             // Everything else concerns the one connection that was to be accepted (accept(2), ERRORS).
@@ -229,9 +228,15 @@ impl Front<'_> {
             return Ok(None);
         };
         let cid = ConnectionId::new();
-        let (warden, warden_end) = Link::pair()?;
-        let (keys, keys_end) = Link::<ConnectionToKeys, KeysToConnection>::pair()?;
-        let (audit, audit_end) = Link::<ReportToAudit, AuditToPeer>::pair()?;
+        let links = || Ok((Link::pair()?, Link::pair()?, Link::pair()?));
+        let ((warden, warden_end), (keys, keys_end), (audit, audit_end)): Links = match links() {
+            Ok(links) => links,
+            Err(LinkError::Socket(errno)) if is_shortage(errno) => {
+                self.rest();
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let child = match process::fork_into(Namespaces::empty(), None) {
             Ok(Forked::Child) => {
                 return Ok(Some(Accepted {
@@ -246,8 +251,8 @@ impl Front<'_> {
             }
             Ok(Forked::Parent(child)) => child,
             Err(errno) => {
-                tracing::warn!("cannot fork for the connection from {peer}: {errno}");
-                self.rests_until = Some(Instant::now() + EXHAUSTED);
+                tracing::debug!("cannot fork for the connection from {peer}: {errno}");
+                self.rest();
                 return Ok(None);
             }
         };
@@ -261,13 +266,16 @@ impl Front<'_> {
             .warden
             .send_with(&FrontToWarden::Accepted { cid, peer }, &fds)
         {
-            Ok(()) => self.connections.push(Running {
-                cid,
-                peer,
-                pidfd: child.pidfd,
-                authenticated: false,
-            }),
-            Err(error) if error.would_block() => {
+            Ok(()) => {
+                self.short = false;
+                self.connections.push(Running {
+                    cid,
+                    peer,
+                    pidfd: child.pidfd,
+                    authenticated: false,
+                });
+            }
+            Err(error) if error.would_block() || error.is_shortage() => {
                 // Nobody would end it at the grace limit.
                 child
                     .kill()
@@ -277,6 +285,14 @@ impl Front<'_> {
             Err(error) => return Err(error.into()),
         }
         Ok(None)
+    }
+
+    /// Accepts nothing for a moment.
+    fn rest(&mut self) {
+        if !std::mem::replace(&mut self.short, true) {
+            tracing::warn!("out of descriptors, memory or processes: new connections wait");
+        }
+        self.rests_until = Some(Instant::now() + EXHAUSTED);
     }
 
     fn refused(&mut self, peer: Peer, reason: Refusal) {
@@ -315,6 +331,22 @@ impl Front<'_> {
         });
     }
 }
+
+/// The near and the far end of each link of a connection.
+type Links = (
+    (
+        Link<ConnectionToWarden, WardenToConnection>,
+        Link<WardenToConnection, ConnectionToWarden>,
+    ),
+    (
+        Link<ConnectionToKeys, KeysToConnection>,
+        Link<KeysToConnection, ConnectionToKeys>,
+    ),
+    (
+        Link<ReportToAudit, AuditToPeer>,
+        Link<AuditToPeer, ReportToAudit>,
+    ),
+);
 
 fn step(action: &'static str) -> impl FnOnce(Errno) -> FrontError {
     move |source| FrontError::Step { action, source }

@@ -26,6 +26,7 @@ pub struct Sandbox {
     pub run: Run,
     pub config: Config,
     pub limits: Limits,
+    pub servers: Servers,
     pub environment: BTreeMap<String, String>,
     pub accepted_environment: AcceptedEnvironment,
     pub programs: Programs,
@@ -132,6 +133,27 @@ pub struct Limits {
     pub pending_signals: u64,
     pub all_processes: u64,
     pub all_memory_percent: u64,
+}
+
+/// `[servers]`: limits of the server's own processes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Sandbox")]
+pub struct Servers {
+    pub warden: ServerLimits,
+    pub front: ServerLimits,
+    pub keys: ServerLimits,
+    pub broker: ServerLimits,
+    pub audit: ServerLimits,
+}
+
+/// `[servers.*]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Sandbox")]
+pub struct ServerLimits {
+    pub open_files: u64,
+    pub data: Option<Size>,
 }
 
 /// A number of bytes, written with `k`, `m` or `g` for powers of 1024.

@@ -25,3 +25,13 @@ pub use nix::errno::Errno;
 fn errno(error: rustix::io::Errno) -> Errno {
     Errno::from_raw(error.raw_os_error())
 }
+
+/// Whether a call failed because descriptors or memory are short, here or in the whole system: what is there has to end
+/// first, and nothing is wrong with who asked. ETOOMANYREFS is that of descriptors on their way (unix(7)).
+#[must_use]
+pub fn is_shortage(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::ETOOMANYREFS
+    )
+}

@@ -2,14 +2,19 @@
 
 use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, getsockopt,
-    recvmsg, sendmsg, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, getsockopt, sendmsg, socketpair,
+    sockopt,
 };
+// nix gives up on a message whose descriptors were cut off, and loses those that were not.
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+
+use super::errno;
 
 /// CMSG_SPACE of 253 descriptors (SCM_MAX_FD, unix(7)), rounded up.
 const CONTROL_BYTES: usize = 1088;
@@ -79,7 +84,8 @@ impl PacketSocket {
     /// `None` when the other end is closed.
     ///
     /// # Errors
-    /// EMSGSIZE if the packet, or its descriptors, did not fit: what came is closed. EAGAIN.
+    /// EMSGSIZE if the packet, or its descriptors, did not fit; EMFILE if this process can hold no more of them, and then
+    /// the packet is lost: in both cases what came is closed. EAGAIN.
     pub fn recv(
         &self,
         limit_bytes: usize,
@@ -103,43 +109,33 @@ impl PacketSocket {
         limit_fds: usize,
     ) -> nix::Result<Option<(usize, Vec<OwnedFd>)>> {
         // Room for all that one message can carry (SCM_MAX_FD): descriptors that do not fit would be lost unseen.
-        let mut control = [0u8; CONTROL_BYTES];
-        let (length, truncated, fds) = loop {
+        let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let got = loop {
             let mut into = [IoSliceMut::new(buffer)];
-            let got = recvmsg::<()>(
-                self.0.as_raw_fd(),
-                &mut into,
-                Some(&mut control),
-                MsgFlags::MSG_CMSG_CLOEXEC,
-            );
-            match got {
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-                Ok(message) => {
-                    let mut fds = Vec::new();
-                    for item in message.cmsgs()? {
-                        if let ControlMessageOwned::ScmRights(raw) = item {
-                            // SAFETY: the kernel has just made these for this process, and nobody else owns them.
-                            fds.extend(
-                                raw.into_iter()
-                                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-                            );
-                        }
-                    }
-                    let cut = message
-                        .flags
-                        .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
-                    break (message.bytes, cut, fds);
-                }
+            match recvmsg(&self.0, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => {}
+                got => break got.map_err(errno)?,
             }
         };
-        if length == 0 && fds.is_empty() {
+        let fds: Vec<OwnedFd> = control
+            .drain()
+            .filter_map(|item| match item {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        if got.bytes == 0 && fds.is_empty() {
             return Ok(None);
         }
-        if truncated || fds.len() > limit_fds {
+        if got.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(Errno::EMFILE);
+        }
+        if got.flags.contains(ReturnFlags::TRUNC) || fds.len() > limit_fds {
             return Err(Errno::EMSGSIZE);
         }
-        Ok(Some((length, fds)))
+        Ok(Some((got.bytes, fds)))
     }
 
     /// Sets O_NONBLOCK on this end.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
 };
@@ -240,6 +240,17 @@ pub fn new_session_keyring() -> nix::Result<()> {
 /// EPERM when the hard limit would rise.
 pub fn limit(resource: Resource, value: u64) -> nix::Result<()> {
     setrlimit(resource, value, value)
+}
+
+/// Sets soft and hard limit to `value`, or to the hard limit where that is less; what it is then.
+///
+/// # Errors
+/// None that setrlimit(2) documents for these arguments.
+pub fn narrow(resource: Resource, value: u64) -> nix::Result<u64> {
+    let (_, hard) = getrlimit(resource)?;
+    let value = value.min(hard);
+    setrlimit(resource, value, value)?;
+    Ok(value)
 }
 
 /// Unblocks all signals and restores their default actions, as a program expects to start. Ignores what cannot be

@@ -9,7 +9,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::WaitStatus;
 
 use super::connections::{Closing, Connection, Progress, Session, Slots, State};
-use super::servers::{Ended, Server, ServerError};
+use super::servers::{Ended, SHORTAGE, Server, ServerError};
 use super::sessions::Gone;
 use super::spare::Spares;
 use crate::model::{ConnectionId, escape};
@@ -82,6 +82,8 @@ pub(super) struct Warden {
     pub(super) spares: Spares,
     pub(super) host_key: Option<Vec<u8>>,
     pub(super) accepting: Accepting,
+    /// Until when nothing is accepted for want of descriptors.
+    pub(super) short_until: Option<Instant>,
     /// Until when everything has to have ended, once a signal asked for it.
     pub(super) stopping: Option<Instant>,
 }
@@ -127,6 +129,7 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         spares: Spares::new(),
         host_key: None,
         accepting: Accepting::On,
+        short_until: None,
         stopping: None,
     };
     loop {
@@ -182,13 +185,17 @@ impl Warden {
         // All links are non-blocking and there are few: looking at each is simpler than keeping track of which is which.
         self.read_signals()?;
         self.flush();
-        for (message, fds) in self.keys.hear() {
+        for (message, fds) in self.keys.hear().messages {
             self.on_keys(message, fds.len());
         }
-        for (message, fds) in self.front.hear() {
-            self.on_front(message, fds)?;
+        let heard = self.front.hear();
+        if heard.shortage {
+            self.short_until = Some(Instant::now() + SHORTAGE);
         }
-        for (message, _) in self.broker.hear() {
+        for (message, fds) in heard.messages {
+            self.on_front(message, fds);
+        }
+        for (message, _) in self.broker.hear().messages {
             let BrokerToWarden::Closed(sid) = message;
             for closing in self
                 .closing
@@ -198,7 +205,7 @@ impl Warden {
                 closing.broker_done = true;
             }
         }
-        for (message, _) in self.audit.hear() {
+        for (message, _) in self.audit.hear().messages {
             self.on_audit(message);
         }
         self.listen_to_connections();
@@ -213,22 +220,29 @@ impl Warden {
         self.audit.flush();
     }
 
-    /// Accepts nothing while keys or audit has not taken what it was told of earlier connections, or is not there.
+    /// Accepts nothing while keys or audit has not taken what it was told of earlier connections, or is not there, or
+    /// while there is no descriptor left for a connection.
     fn pace_accepting(&mut self) {
+        let now = Instant::now();
+        self.short_until = self.short_until.filter(|until| *until > now);
         let backlog = self.keys.backlog().max(self.audit.backlog());
         match self.accepting {
+            Accepting::On if self.short_until.is_some() => {
+                tracing::warn!("out of descriptors: new connections wait");
+            }
             Accepting::On if backlog >= OUTBOX_PAUSE => {
                 tracing::warn!("keys or audit does not keep up: new connections wait");
-                self.accepting = Accepting::Paused;
-                self.front.tell(&WardenToFront::Pause, &[]);
             }
-            Accepting::Paused if backlog == 0 => {
+            Accepting::Paused if backlog == 0 && self.short_until.is_none() => {
                 tracing::info!("new connections are accepted again");
                 self.accepting = Accepting::On;
                 self.front.tell(&WardenToFront::Resume, &[]);
+                return;
             }
-            Accepting::On | Accepting::Paused => {}
+            Accepting::On | Accepting::Paused => return,
         }
+        self.accepting = Accepting::Paused;
+        self.front.tell(&WardenToFront::Pause, &[]);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -254,7 +268,7 @@ impl Warden {
             .into_iter()
             .chain(overdue)
             .chain(connections)
-            .chain([tick, self.stopping])
+            .chain([tick, self.short_until, self.stopping])
             .flatten()
             .min()
     }
@@ -285,7 +299,7 @@ impl Warden {
             return Ok(());
         };
         let how = match status {
-            WaitStatus::Exited(_, code) => Ended::ByItself(format!("ended with status {code}")),
+            WaitStatus::Exited(_, code) => Ended::with_status(code),
             // By the warden, or by somebody who may do worse.
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => Ended::Killed,
             WaitStatus::Signaled(_, signal, _) => Ended::ByItself(format!("was ended by {signal}")),
@@ -327,18 +341,22 @@ impl Warden {
         Ok(())
     }
 
-    fn on_front(&mut self, message: FrontToWarden, fds: Vec<OwnedFd>) -> Result<(), WardenError> {
+    fn on_front(&mut self, message: FrontToWarden, fds: Vec<OwnedFd>) {
         match message {
             FrontToWarden::Accepted { cid, peer } => {
-                let [pidfd, link, keys, audit] = match Link::<(), ()>::exactly(fds) {
-                    Ok(fds) => fds,
+                let taken = Link::<(), ()>::exactly(fds).and_then(|[pidfd, link, keys, audit]| {
+                    let link = Link::from_fd(link)?;
+                    link.set_nonblocking()?;
+                    Ok((pidfd, link, keys, audit))
+                });
+                let (pidfd, link, keys, audit) = match taken {
+                    Ok(taken) => taken,
                     Err(error) => {
-                        tracing::error!("the front's message is wrong: {error}");
-                        return Ok(());
+                        return self
+                            .front
+                            .kill(&format!("hands over what it may not ({error})"));
                     }
                 };
-                let link = Link::from_fd(link)?;
-                link.set_nonblocking()?;
                 let until =
                     Instant::now() + Duration::from_secs(self.handover.ssh.limits.login_grace_s);
                 // Before keys can report of it.
@@ -385,7 +403,6 @@ impl Warden {
                 );
             }
         }
-        Ok(())
     }
 
     fn on_keys(&mut self, message: KeysToWarden, descriptors: usize) {

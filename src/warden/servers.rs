@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::outbox::{Full, Outbox};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Child, Forked};
-use crate::sys::{Errno, descriptor};
+use crate::sys::{Errno, descriptor, is_shortage};
 use crate::wire::limits::{OUTBOX_AGE, TURN};
 use crate::wire::{Link, LinkError, Packet};
 
@@ -21,6 +21,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 4;
 /// The pause before such a process is started again.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// The pause where descriptors or memory are short: what is there has to end first.
+pub(super) const SHORTAGE: Duration = Duration::from_secs(1);
 
 /// Why a process could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,17 @@ pub enum ServerError {
     },
     #[error("{name} ended {ATTEMPTS} times as soon as it was started; its own message says why")]
     Hopeless { name: &'static str },
+}
+
+impl ServerError {
+    fn is_shortage(&self) -> bool {
+        match self {
+            // EAGAIN: too many processes (clone(2)).
+            Self::Start { source, .. } => is_shortage(*source) || *source == Errno::EAGAIN,
+            Self::Link { source, .. } => source.is_shortage(),
+            Self::Hopeless { .. } => false,
+        }
+    }
 }
 
 /// One of them: its program's role, its life and the link to it.
@@ -60,6 +74,22 @@ enum Life<Out, In> {
     },
 }
 
+/// Whether a process was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Started {
+    Yes,
+    /// Descriptors or memory are short: it is due again after a while.
+    Later,
+}
+
+/// What a process said.
+#[derive(Debug)]
+pub(super) struct Heard<In> {
+    pub(super) messages: Vec<(In, Vec<OwnedFd>)>,
+    /// Something was lost for want of descriptors.
+    pub(super) shortage: bool,
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -67,13 +97,29 @@ pub(super) enum Ended {
     ByItself(String),
     /// Somebody ended it: no sign that the next one will not work.
     Killed,
+    /// It could not even be executed, for want of descriptors or memory: neither.
+    Short,
 }
 
+/// The exit status of a child that could not become the process: for want of descriptors or memory, or for another
+/// reason. sysexits.h.
+const TEMPFAIL: i32 = 75;
+const SOFTWARE: i32 = 70;
+
 impl Ended {
+    pub(super) fn with_status(code: i32) -> Self {
+        if code == TEMPFAIL {
+            Self::Short
+        } else {
+            Self::ByItself(format!("ended with status {code}"))
+        }
+    }
+
     pub(super) fn text(&self) -> &str {
         match self {
             Self::ByItself(text) => text,
             Self::Killed => "was ended",
+            Self::Short => "found no room",
         }
     }
 }
@@ -93,6 +139,27 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
 
     /// Starts it with its configuration as descriptor 3, its link to the warden as 4, and `more` above.
     pub(super) fn start(
+        &mut self,
+        program: BorrowedFd<'_>,
+        more: &[BorrowedFd<'_>],
+    ) -> Result<Started, ServerError> {
+        match self.try_start(program, more) {
+            Ok(()) => Ok(Started::Yes),
+            Err(error) if error.is_shortage() => Ok(self.put_off()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Descriptors or memory are short: it is due again after a while.
+    pub(super) fn put_off(&mut self) -> Started {
+        tracing::warn!("out of descriptors or memory: {} is not started", self.name);
+        self.life = Life::Waiting {
+            until: Instant::now() + SHORTAGE,
+        };
+        Started::Later
+    }
+
+    fn try_start(
         &mut self,
         program: BorrowedFd<'_>,
         more: &[BorrowedFd<'_>],
@@ -118,7 +185,11 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
             Forked::Child => {
                 let errno = become_server(program, name, &fds);
                 tracing::error!("cannot execute {name}: {errno}");
-                process::exit_now(70)
+                process::exit_now(if is_shortage(errno) {
+                    TEMPFAIL
+                } else {
+                    SOFTWARE
+                })
             }
         }
     }
@@ -152,7 +223,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
             matches!(&self.life, Life::Running { since, .. } if since.elapsed() >= SETTLED);
         self.failures = match how {
             Ended::ByItself(_) if !settled => self.failures + 1,
-            Ended::ByItself(_) | Ended::Killed => 0,
+            Ended::ByItself(_) | Ended::Killed | Ended::Short => 0,
         };
         if self.failures >= ATTEMPTS {
             return Err(ServerError::Hopeless { name: self.name });
@@ -269,9 +340,13 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
     }
 
     /// The messages that are there, so many at most: the others have their turn. A process that says something else
-    /// than its link allows is ended.
-    pub(super) fn hear(&mut self) -> Vec<(In, Vec<OwnedFd>)> {
-        let mut heard = Vec::new();
+    /// than its link allows is ended. A message whose descriptors do not fit into this process is lost, and they are
+    /// closed.
+    pub(super) fn hear(&mut self) -> Heard<In> {
+        let mut heard = Heard {
+            messages: Vec::new(),
+            shortage: false,
+        };
         let Life::Running {
             child,
             link,
@@ -283,8 +358,9 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         };
         for _ in 0..TURN {
             match link.recv_with() {
-                Ok(message) => heard.push(message),
+                Ok(message) => heard.messages.push(message),
                 Err(error) if error.would_block() => break,
+                Err(error) if error.is_shortage() => heard.shortage = true,
                 // Its end is learnt from the kernel.
                 Err(LinkError::Closed) => {
                     child.kill().ok();

@@ -71,6 +71,12 @@ impl LinkError {
     pub fn would_block(&self) -> bool {
         matches!(self, Self::Socket(Errno::EAGAIN))
     }
+
+    /// Descriptors or memory are short: see [`crate::sys::is_shortage`].
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Socket(errno) if crate::sys::is_shortage(*errno))
+    }
 }
 
 impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {

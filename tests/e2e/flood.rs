@@ -147,3 +147,74 @@ fn an_audit_that_stands_still_for_too_long_is_replaced() {
     let code = verify(&server).code();
     assert!([0, 13].contains(&code), "{:?}", verify(&server));
 }
+
+/// Lets a process open so many more files, or as many as it may.
+fn leave_room(process: &Process, files: Option<usize>) {
+    let held: Vec<u64> = std::fs::read_dir(format!("/proc/{}/fd", process.pid))
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_string_lossy().parse().ok())
+        .collect();
+    let text = std::fs::read_to_string(format!("/proc/{}/limits", process.pid)).unwrap();
+    let line = text.lines().find(|line| line.starts_with("Max open files"));
+    let hard: u64 = line
+        .unwrap()
+        .split_whitespace()
+        .nth(4)
+        .unwrap()
+        .parse()
+        .unwrap();
+    // A new one gets the lowest free number, and the limit is one of numbers.
+    let free = |files| (0..hard).filter(|n| !held.contains(n)).nth(files);
+    let soft = files.map_or(Some(hard), free).unwrap();
+    // As the process's own user: without CAP_SYS_RESOURCE nobody else may (prlimit(2)).
+    let mut command = std::process::Command::new("prlimit");
+    std::os::unix::process::CommandExt::uid(&mut command, process.uid);
+    std::os::unix::process::CommandExt::gid(&mut command, process.uid);
+    command.arg(format!("--pid={}", process.pid));
+    command.arg(format!("--nofile={soft}:{hard}"));
+    finish(command).good();
+}
+
+/// The server goes on without a descriptor for this process, and serves again when there are some.
+fn outlives_a_shortage(name: &str, room: usize, said: &str) {
+    let server = Server::start();
+    server.run("true").good();
+    let kept = server.background("sleep 100");
+    let process = role(&server, name).unwrap();
+    leave_room(&process, Some(room));
+    let port = server.port;
+    let clients: Vec<TcpStream> = (0..20)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
+        .collect();
+    logs(&server, said);
+    // For longer than a rest takes.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(
+        role(&server, name).map(|after| after.pid),
+        Some(process.pid)
+    );
+    let all = server.log().matches(said).count();
+    assert!((1..=3).contains(&all), "it is said {all} times");
+    drop(clients);
+    leave_room(&process, None);
+    server.run("true").good();
+    server.find("sleep 100");
+    drop(kept);
+    let replaced = server.log().contains("started again");
+    assert!(!replaced, "a process was replaced");
+}
+
+#[test]
+fn a_front_without_descriptors_waits_for_some() {
+    for room in [1, 3, 7] {
+        outlives_a_shortage("front", room, "out of descriptors");
+    }
+}
+
+#[test]
+fn a_warden_without_descriptors_waits_for_some() {
+    for room in [1, 3, 5] {
+        outlives_a_shortage("warden", room, "out of descriptors");
+    }
+}

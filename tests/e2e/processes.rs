@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use hassio_sshd::policy::sandbox::Sandbox;
+use hassio_sshd::policy::ssh::Ssh;
+use hassio_sshd::wire::limits;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -182,6 +185,95 @@ fn each_process_has_exactly_the_privileges_of_the_table() {
         (init.field("NoNewPrivs"), init.field("Seccomp")),
         ("1".to_owned(), "2".to_owned())
     );
+}
+
+/// Soft and hard limit, as /proc/PID/limits shows them.
+fn limit(process: &Process, name: &str) -> [String; 2] {
+    let text = fs::read_to_string(format!("/proc/{}/limits", process.pid)).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap();
+    let mut words = line.split_whitespace().map(str::to_owned);
+    [words.next().unwrap(), words.next().unwrap()]
+}
+
+#[test]
+fn each_process_has_exactly_the_limits_of_the_policy() {
+    let server = Server::with_supervisor();
+    let _session = server.background("sleep 100");
+    let limits = Sandbox::shipped().unwrap().servers;
+    let table = [
+        ("warden", limits.warden),
+        ("front", limits.front),
+        ("keys", limits.keys),
+        ("broker", limits.broker),
+        ("audit-writer", limits.audit),
+    ];
+    let own = Process::read(std::process::id()).unwrap();
+    let [_, most] = limit(&own, "Max open files");
+    let most = most.parse().unwrap_or(u64::MAX);
+    for (role, expected) in table {
+        let line = format!("hassio-sshd {role}");
+        let all = server.processes();
+        let its: Vec<&Process> = all.iter().filter(|process| process.line == line).collect();
+        // The connection is like the front.
+        assert_eq!(its.len(), if role == "front" { 2 } else { 1 }, "{role}");
+        for process in its {
+            let files = expected.open_files.min(most).to_string();
+            assert_eq!(limit(process, "Max open files"), [files.clone(), files]);
+            match expected.data {
+                Some(data) => {
+                    let data = data.0.to_string();
+                    assert_eq!(limit(process, "Max data size"), [data.clone(), data]);
+                }
+                None => assert_eq!(
+                    limit(process, "Max data size"),
+                    limit(&own, "Max data size")
+                ),
+            }
+            if role != "warden" {
+                assert_eq!(limit(process, "Max core file size")[1], "1");
+            }
+        }
+    }
+    let program = server.find("sleep 100");
+    assert_eq!(
+        limit(&program, "Max data size"),
+        limit(&own, "Max data size")
+    );
+}
+
+#[test]
+fn the_policys_limits_hold_all_that_may_be_at_the_same_time() {
+    let Sandbox {
+        identity, servers, ..
+    } = Sandbox::shipped().unwrap();
+    let count = |n: usize| u64::try_from(n).unwrap();
+    let connections = count(Ssh::shipped().unwrap().limits.connections);
+    let sessions = u64::from(identity.slots);
+    let (api, outbox) = (
+        count(limits::API_CONNECTIONS),
+        count(limits::OUTBOX_MESSAGES),
+    );
+    let (fds, turn) = (count(limits::MESSAGE_FDS), count(limits::TURN));
+    // The program, its configuration, links, logs, and what a library opens.
+    let own = 64;
+    assert!(servers.broker.open_files >= sessions * (1 + 2 * api) + own);
+    let waiting = 4 * outbox + turn * fds;
+    assert!(servers.warden.open_files >= 2 * connections + 12 * sessions + waiting + own);
+    assert!(servers.front.open_files >= connections + own);
+    let on_their_way = sessions * count(limits::CHANNELS) * 3 + connections * fds;
+    assert!(servers.front.open_files >= on_their_way);
+    assert!(servers.keys.open_files >= 2 * connections + own);
+    assert!(servers.audit.open_files >= connections + outbox + sessions + own);
+    for other in [servers.front, servers.keys, servers.broker, servers.audit] {
+        assert!(
+            other.open_files <= servers.warden.open_files,
+            "hard limits are inherited and do not rise"
+        );
+    }
+    assert!(servers.warden.data.is_none(), "sessions would inherit it");
 }
 
 #[test]
