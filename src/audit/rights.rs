@@ -48,6 +48,8 @@ impl Witness {
             | Event::Exec { .. }
             | Event::Subsystem { .. }
             | Event::ExecEnd(_)
+            | Event::SftpOp(_)
+            | Event::SftpSummary(_)
             | Event::LimitHit { .. } => Self::Connection,
             Event::AuthAttempt { .. } | Event::AuthLockout { .. } => Self::Keys,
             Event::ApiRequest { .. } | Event::ApiResponse { .. } | Event::PolicyDeny { .. } => {
@@ -110,6 +112,8 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::Shell { .. }
         | Event::Exec { .. }
         | Event::Subsystem { .. }
-        | Event::ExecEnd(_) => Haste::Soon,
+        | Event::ExecEnd(_)
+        | Event::SftpOp(_)
+        | Event::SftpSummary(_) => Haste::Soon,
     }
 }

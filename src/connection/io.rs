@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::hold;
+use super::sftp::{Observer, Way};
 use crate::sys::{Errno, descriptor};
 use crate::wire::StreamFacts;
 
@@ -195,7 +196,7 @@ pub(super) async fn feed(
             match write(&to, rest).await {
                 Ok(length) if length > 0 => {
                     let (written, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-                    meter.count(written);
+                    meter.count(written).await;
                     credit(input.taken(written.len()));
                     rest = after;
                 }
@@ -275,7 +276,7 @@ async fn send(
     writer: &Writer,
     meter: &mut Meter,
 ) -> Result<(), russh::Error> {
-    meter.count(bytes);
+    meter.count(bytes).await;
     let bytes = Bytes::copy_from_slice(bytes);
     match stream {
         None => writer.data_bytes(bytes).await,
@@ -283,19 +284,30 @@ async fn send(
     }
 }
 
-/// Counts a stream for its record.
-#[derive(Clone, Debug, Default)]
+/// Counts a stream for its record, and shows it to who watches.
+#[derive(Debug, Default)]
 pub(super) struct Meter {
     bytes: u64,
     digest: Sha256,
+    watched: Option<(Arc<Observer>, Way)>,
 }
 
 impl Meter {
-    fn count(&mut self, bytes: &[u8]) {
+    pub(super) fn watched(observer: &Arc<Observer>, way: Way) -> Self {
+        Self {
+            watched: Some((Arc::clone(observer), way)),
+            ..Self::default()
+        }
+    }
+
+    async fn count(&mut self, bytes: &[u8]) {
         let digestible = DIGESTED_BYTES.saturating_sub(self.bytes);
         let digestible = usize::try_from(digestible).unwrap_or(usize::MAX);
         self.digest.update(bytes.get(..digestible).unwrap_or(bytes));
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if let Some((observer, way)) = &self.watched {
+            observer.pass(*way, bytes).await;
+        }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -349,13 +361,13 @@ mod tests {
         assert!(!input.take(&mut bytes).await);
     }
 
-    #[test]
-    fn a_digest_covers_the_first_mebibyte() {
+    #[tokio::test]
+    async fn a_digest_covers_the_first_mebibyte() {
         let mut whole = Meter::default();
         let mut pieces = Meter::default();
-        whole.count(&[7; 1 << 20]);
+        whole.count(&[7; 1 << 20]).await;
         for _ in 0..3 {
-            pieces.count(&[7; 700_000]);
+            pieces.count(&[7; 700_000]).await;
         }
         assert_eq!(
             pieces.facts().sha256_first_mib,

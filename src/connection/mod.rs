@@ -20,6 +20,7 @@ mod rsync;
 mod run;
 mod running;
 mod session;
+mod sftp;
 mod stream;
 mod terminal;
 

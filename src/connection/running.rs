@@ -16,6 +16,7 @@ use super::io::{self, Meter, STDERR};
 use super::program::Wishes;
 use super::run::Shared;
 use super::session::{Ended, NoStart, Progress, Session};
+use super::sftp::{Observer, Way};
 use super::terminal;
 use crate::model::{Exit, Program, Signal, Usage, escape};
 use crate::sys::{Errno, descriptor, pty};
@@ -51,6 +52,8 @@ struct Account {
     stdin: Meter,
     stdout: Meter,
     stderr: Meter,
+    /// Where it is SFTP: what it does.
+    sftp: Option<Arc<Observer>>,
 }
 
 /// Why there is no program.
@@ -75,7 +78,7 @@ enum Finish {
 impl Run {
     /// Runs it until the channel is closed.
     pub(super) async fn run(self) {
-        let mut account = Account::default();
+        let mut account = self.account();
         let outcome = {
             let ending = &self.shared.ending;
             tokio::select! {
@@ -117,6 +120,19 @@ impl Run {
         }
         self.forget();
         self.report_close(&account).await;
+    }
+
+    fn account(&self) -> Account {
+        if self.program != Program::Sftp {
+            return Account::default();
+        }
+        let observer = Observer::new(self.shared.reports.clone(), self.channel.number());
+        Account {
+            stdin: Meter::watched(&observer, Way::ToServer),
+            stdout: Meter::watched(&observer, Way::ToClient),
+            sftp: Some(observer),
+            ..Account::default()
+        }
     }
 
     async fn live(&self, account: &mut Account) -> Finish {
@@ -383,6 +399,9 @@ impl Run {
         let Some((since, _)) = &account.running else {
             return;
         };
+        if let Some(sftp) = &account.sftp {
+            sftp.finish().await;
+        }
         let event = Event::ExecEnd(ExecEnd {
             exit,
             duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -187,6 +187,8 @@ pub enum Event {
         pid: Option<i32>,
     },
     ExecEnd(ExecEnd),
+    SftpOp(Box<SftpOp>),
+    SftpSummary(SftpSummary),
     ApiRequest {
         id: u64,
         endpoint: Option<String>,
@@ -247,6 +249,8 @@ impl Event {
             Self::Exec { .. } => "exec",
             Self::Subsystem { .. } => "subsystem",
             Self::ExecEnd(_) => "exec.end",
+            Self::SftpOp(_) => "sftp.op",
+            Self::SftpSummary(_) => "sftp.summary",
             Self::ApiRequest { .. } => "api.request",
             Self::ApiResponse { .. } => "api.response",
             Self::PolicyDeny { .. } => "policy.deny",
@@ -266,6 +270,35 @@ pub struct ExecEnd {
     pub stdin: StreamFacts,
     pub stdout: StreamFacts,
     pub stderr: StreamFacts,
+}
+
+/// What was done with a file or directory over SFTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in docs/audit.md")]
+pub struct SftpOp {
+    pub op: String,
+    pub path: Field,
+    pub to: Option<Field>,
+    pub bytes_read: Option<u64>,
+    pub bytes_written: Option<u64>,
+    pub read_blake3: Option<String>,
+    pub written_blake3: Option<String>,
+    pub duration_ms: Option<u64>,
+    pub error: Option<String>,
+}
+
+/// What an SFTP channel came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in docs/audit.md")]
+pub struct SftpSummary {
+    pub operations: u64,
+    pub opened: u64,
+    pub changes: u64,
+    pub failed: u64,
+    pub left_out: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub unreadable: Option<String>,
 }
 
 /// One stream of a program.

@@ -21,4 +21,5 @@ mod harness;
 mod login;
 mod options;
 mod processes;
+mod sftp;
 mod supervisor;
