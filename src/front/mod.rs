@@ -8,11 +8,8 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
 use crate::model::{ConnectionId, Peer};
 use crate::policy::ssh::Limits;
-use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Forked};
 use crate::sys::{Errno, is_shortage, net, wait};
 use crate::wire::{
@@ -92,8 +89,6 @@ pub fn run(
     limits: &Limits,
     connection: &dyn Fn(Accepted),
 ) -> Result<(), FrontError> {
-    // Children are reaped by the kernel; their ends are seen through their pidfds.
-    process::ignore(Signal::SIGCHLD).map_err(step("leave reaping to the kernel"))?;
     warden.set_nonblocking()?;
     let mut front = Front {
         listeners,
@@ -157,9 +152,27 @@ impl Front<'_> {
 
     fn hear(&mut self) -> Result<(), FrontError> {
         loop {
-            match self.warden.recv() {
-                Ok(WardenToFront::HostKey(blob)) => self.host_key = Some(blob),
-                Ok(WardenToFront::Authenticated(cid)) => {
+            let (message, fds) = match self.warden.recv_with() {
+                Ok(heard) => heard,
+                Err(error) if error.would_block() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            match message {
+                WardenToFront::HostKey(blob) => self.host_key = Some(blob),
+                WardenToFront::Running {
+                    cid,
+                    peer,
+                    authenticated,
+                } => {
+                    let [pidfd] = Link::<(), ()>::exactly(fds)?;
+                    self.connections.push(Running {
+                        cid,
+                        peer,
+                        pidfd,
+                        authenticated,
+                    });
+                }
+                WardenToFront::Authenticated(cid) => {
                     let known = self
                         .connections
                         .iter_mut()
@@ -168,10 +181,8 @@ impl Front<'_> {
                         running.authenticated = true;
                     }
                 }
-                Ok(WardenToFront::Pause) => self.paused = true,
-                Ok(WardenToFront::Resume) => self.paused = false,
-                Err(error) if error.would_block() => return Ok(()),
-                Err(error) => return Err(error.into()),
+                WardenToFront::Pause => self.paused = true,
+                WardenToFront::Resume => self.paused = false,
             }
         }
     }
@@ -237,8 +248,11 @@ impl Front<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        let child = match process::fork_into(Namespaces::empty(), None) {
+        // A child of the warden's, not of this process: it ends when the warden does, whatever it is doing, and goes on
+        // when this process is replaced. The warden reaps it; its end is seen here through its pidfd.
+        let child = match process::fork_sibling() {
             Ok(Forked::Child) => {
+                process::die_with_parent().map_err(step("ask to end with the warden"))?;
                 return Ok(Some(Accepted {
                     cid,
                     peer,

@@ -55,6 +55,23 @@ pub fn kill(pidfd: BorrowedFd<'_>) -> nix::Result<()> {
 /// # Errors
 /// EINVAL when this process has more than one thread; EAGAIN at a limit; EPERM without the capability.
 pub fn fork_into(namespaces: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Forked> {
+    clone_into(namespaces, libc::SIGCHLD, cgroup)
+}
+
+/// Forks a sibling: a child of this process's parent, which is told of its end and reaps it. clone(2), CLONE_PARENT.
+///
+/// # Errors
+/// As [`fork_into`]; EINVAL too in the first process of a PID namespace.
+pub fn fork_sibling() -> nix::Result<Forked> {
+    // The signal at its end is that of this process's own; another may not be named.
+    clone_into(CloneFlags::CLONE_PARENT, 0, None)
+}
+
+fn clone_into(
+    flags: CloneFlags,
+    at_end: libc::c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> nix::Result<Forked> {
     // Refused by the kernel with EINVAL unless this is the process's only thread (unshare(2)); otherwise no effect.
     unshare(CloneFlags::CLONE_THREAD)?;
     let mut pidfd: RawFd = -1;
@@ -63,14 +80,14 @@ pub fn fork_into(namespaces: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> nix:
     } else {
         0
     };
-    let namespaces = u64::from(namespaces.bits().cast_unsigned());
+    let flags = u64::from(flags.bits().cast_unsigned());
     let arguments = CloneArguments {
-        flags: namespaces | u64::from(libc::CLONE_PIDFD.cast_unsigned()) | into,
+        flags: flags | u64::from(libc::CLONE_PIDFD.cast_unsigned()) | into,
         pidfd: (&raw mut pidfd)
             .expose_provenance()
             .try_into()
             .map_err(|_| Errno::EOVERFLOW)?,
-        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        exit_signal: u64::from(at_end.cast_unsigned()),
         cgroup: cgroup
             .map_or(Ok(0), |fd| u64::try_from(fd.as_raw_fd()))
             .map_err(|_| Errno::EBADF)?,
@@ -268,14 +285,4 @@ pub fn reset_signals() -> nix::Result<()> {
         }
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-}
-
-/// Ignores a signal. For SIGCHLD: children are reaped by the kernel (sigaction(2), POSIX.1-2001).
-///
-/// # Errors
-/// EINVAL for SIGKILL and SIGSTOP.
-pub fn ignore(signal: Signal) -> nix::Result<()> {
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    // SAFETY: ignoring runs no code of ours.
-    unsafe { sigaction(signal, &ignore) }.map(drop)
 }

@@ -60,6 +60,19 @@ impl Warden {
             if self.accepting == Accepting::Paused {
                 self.front.tell(&WardenToFront::Pause, &[]);
             }
+            // In the order of their ids, which is that in which they came.
+            for (cid, connection) in &self.connections {
+                let authenticated = match connection.state {
+                    State::Session(_) => true,
+                    State::Fresh { .. } | State::Refused { .. } => false,
+                };
+                let message = WardenToFront::Running {
+                    cid: *cid,
+                    peer: connection.peer,
+                    authenticated,
+                };
+                self.front.tell(&message, &[connection.pidfd.as_fd()]);
+            }
             if let Some(blob) = &self.host_key {
                 self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
             }

@@ -56,6 +56,16 @@ pub enum WardenToFront {
     HostKey(Vec<u8>),
     /// The connection logged in: it no longer counts as pre-authentication.
     Authenticated(ConnectionId),
+    /// A connection of a front before this one, to be counted. Descriptor: its pidfd. These come before `HostKey`, the
+    /// oldest first.
+    Running {
+        /// The connection.
+        cid: ConnectionId,
+        /// Where it comes from.
+        peer: Peer,
+        /// Whether it logged in.
+        authenticated: bool,
+    },
     /// Accept nothing until `Resume`: keys or audit does not keep up, and clients wait in the kernel's backlog.
     Pause,
     /// See `Pause`.

@@ -1113,11 +1113,7 @@ fn p50_the_servers_port_cannot_be_taken() {
         assert!(["98", "97"].contains(&done.good()), "{address}");
     }
     // While the front is down, the sockets stay.
-    let front = server
-        .processes()
-        .into_iter()
-        .find(|process| process.line.ends_with("front"))
-        .unwrap();
+    let front = server.role("front").unwrap();
     let session = server.background(&format!("sleep 0.2; {}", bind("AF_INET", "127.0.0.1")));
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(front.pid as i32),

@@ -31,13 +31,6 @@ fn knocks(port: u16, threads: usize, each: usize) -> Vec<JoinHandle<()>> {
         .collect()
 }
 
-fn role(server: &Server, role: &str) -> Option<Process> {
-    server
-        .processes()
-        .into_iter()
-        .find(|process| process.line == format!("hassio-sshd {role}"))
-}
-
 fn signal(process: &Process, signal: Signal) {
     kill(Pid::from_raw(process.pid as i32), signal).unwrap();
 }
@@ -105,10 +98,10 @@ fn a_flood_of_connections_leaves_counts_and_a_login_in_it_its_whole_record() {
 fn an_audit_that_stands_still_for_a_while_loses_nothing() {
     let mut server = Server::start();
     let roles = ["audit-writer", "keys", "broker", "front"];
-    let pids = |server: &Server| roles.map(|name| role(server, name).map(|process| process.pid));
+    let pids = |server: &Server| roles.map(|name| server.role(name).map(|process| process.pid));
     server.run("true").good();
     let before = pids(&server);
-    let audit = role(&server, "audit-writer").unwrap();
+    let audit = server.role("audit-writer").unwrap();
     signal(&audit, Signal::SIGSTOP);
     let (threads, each) = (15, 30);
     let clients = knocks(server.port, threads, each);
@@ -131,7 +124,7 @@ fn an_audit_that_stands_still_for_a_while_loses_nothing() {
 fn an_audit_that_stands_still_for_too_long_is_replaced() {
     let mut server = Server::start();
     server.run("true").good();
-    let audit = role(&server, "audit-writer").unwrap();
+    let audit = server.role("audit-writer").unwrap();
     signal(&audit, Signal::SIGSTOP);
     let clients = knocks(server.port, 15, 30);
     logs(&server, "audit-writer has not read its link for 10 s");
@@ -140,7 +133,7 @@ fn an_audit_that_stands_still_for_too_long_is_replaced() {
     }
     server.run("true").good();
     assert_ne!(
-        role(&server, "audit-writer").map(|process| process.pid),
+        server.role("audit-writer").map(|process| process.pid),
         Some(audit.pid)
     );
     assert!(server.stop().success());
@@ -181,7 +174,7 @@ fn outlives_a_shortage(name: &str, room: usize, said: &str) {
     let server = Server::start();
     server.run("true").good();
     let kept = server.background("sleep 100");
-    let process = role(&server, name).unwrap();
+    let process = server.role(name).unwrap();
     leave_room(&process, Some(room));
     let port = server.port;
     let clients: Vec<TcpStream> = (0..20)
@@ -190,10 +183,7 @@ fn outlives_a_shortage(name: &str, room: usize, said: &str) {
     logs(&server, said);
     // For longer than a rest takes.
     std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!(
-        role(&server, name).map(|after| after.pid),
-        Some(process.pid)
-    );
+    assert_eq!(server.role(name).map(|after| after.pid), Some(process.pid));
     let all = server.log().matches(said).count();
     assert!((1..=3).contains(&all), "it is said {all} times");
     drop(clients);

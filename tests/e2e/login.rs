@@ -250,10 +250,9 @@ fn input_that_waits_for_a_slow_reader_arrives_whole() {
 
 /// The memory of the only connection's process.
 fn connection_kib(server: &Server) -> u64 {
-    let all = server.processes();
-    let fronts = || all.iter().filter(|process| process.line.ends_with("front"));
-    let front = fronts().next().unwrap().pid;
-    let connection = fronts().find(|process| process.pid != front);
+    let front = server.role("front").unwrap();
+    let mut all = server.processes().into_iter();
+    let connection = all.find(|process| process.line == front.line && process.pid != front.pid);
     let memory = connection.expect("a connection process").field("VmRSS");
     memory.split(' ').next().unwrap().parse().unwrap()
 }

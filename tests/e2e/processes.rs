@@ -11,14 +11,6 @@ use nix::unistd::Pid;
 
 use crate::harness::{Process, Server, eventually, within};
 
-/// The one process of this role.
-fn find(server: &Server, role: &str) -> Option<Process> {
-    server
-        .processes()
-        .into_iter()
-        .find(|process| process.line == format!("hassio-sshd {role}"))
-}
-
 fn namespace(process: &Process, kind: &str) -> String {
     fs::read_link(format!("/proc/{}/ns/{kind}", process.pid))
         .unwrap()
@@ -90,7 +82,9 @@ fn each_process_has_exactly_the_privileges_of_the_table() {
     let _session = server.background("sleep 100");
     let own = Process::read(std::process::id()).unwrap();
     let get = |role| {
-        find(&server, role).unwrap_or_else(|| panic!("no {role}: {:#?}", server.processes()))
+        server
+            .role(role)
+            .unwrap_or_else(|| panic!("no {role}: {:#?}", server.processes()))
     };
 
     let warden = get("warden");
@@ -216,7 +210,9 @@ fn each_process_has_exactly_the_limits_of_the_policy() {
     for (role, expected) in table {
         let line = format!("hassio-sshd {role}");
         let all = server.processes();
-        let its: Vec<&Process> = all.iter().filter(|process| process.line == line).collect();
+        let spare = |process: &&Process| process.field("Name") == "session-spare";
+        let its = all.iter().filter(|process| process.line == line);
+        let its: Vec<&Process> = its.filter(|process| !spare(process)).collect();
         // The connection is like the front.
         assert_eq!(its.len(), if role == "front" { 2 } else { 1 }, "{role}");
         for process in its {
@@ -431,10 +427,10 @@ fn each_process_that_ends_is_replaced_and_sessions_go_on() {
     };
     mux("echo kept > /tmp/f").good();
     for role in ["front", "keys", "broker", "audit-writer"] {
-        let before = find(&server, role).unwrap();
+        let before = server.role(role).unwrap();
         end(&before);
         let after = eventually("it is back", || {
-            find(&server, role).filter(|after| after.pid != before.pid)
+            server.role(role).filter(|after| after.pid != before.pid)
         });
         assert_ne!(after.pid, before.pid);
         assert_eq!(mux("cat /tmp/f").good(), "kept", "after {role}");
@@ -456,7 +452,7 @@ fn a_connection_that_is_killed_ends_its_session_alone() {
     let server = Server::start();
     let _other = server.background("sleep 101");
     server.find("sleep 101");
-    let front = find(&server, "front").unwrap();
+    let front = server.role("front").unwrap();
     let others: Vec<u32> = server
         .processes()
         .iter()
@@ -481,6 +477,74 @@ fn a_connection_that_is_killed_ends_its_session_alone() {
             .iter()
             .any(|process| process.line == "sleep 101")
     );
+}
+
+#[test]
+fn a_connection_that_stands_still_does_not_outlive_the_server() {
+    let mut server = Server::start();
+    let _session = server.background("sleep 100");
+    let front = server.role("front").unwrap();
+    let program = server.find("sleep 100");
+    let all = server.processes();
+    let connection = all
+        .iter()
+        .find(|process| process.line == front.line && process.pid != front.pid)
+        .unwrap();
+    kill(Pid::from_raw(connection.pid as i32), Signal::SIGSTOP).unwrap();
+    server.kill();
+    let gone = (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        !Process::lives(connection.pid) && !Process::lives(program.pid)
+    });
+    if !gone {
+        // A test that fails leaves nothing behind either.
+        end(connection);
+    }
+    assert!(gone, "it is there, or its session");
+}
+
+#[test]
+fn a_new_front_counts_the_connections_of_the_one_before() {
+    let server = Server::start();
+    server.run("true").good();
+    let _session = server.background("sleep 100");
+    let front = server.role("front").unwrap();
+    let connections = || {
+        let all = server.processes();
+        let fronts = all.iter().filter(|process| process.line == front.line);
+        fronts.count() - 1
+    };
+    let connect = || {
+        let stream = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        // It speaks first, once it is there.
+        std::io::Read::read_exact(&mut &stream, &mut [0; 4]).unwrap();
+        stream
+    };
+    let mut all: Vec<_> = (0..20).map(|_| connect()).collect();
+    assert_eq!(connections(), 21);
+    end(&front);
+    eventually("it is back", || {
+        server.role("front").filter(|after| after.pid != front.pid)
+    });
+    // 32 may be there that have not logged in (policy/ssh.toml).
+    all.extend((0..20).map(|_| connect()));
+    within(Duration::from_secs(2), "the oldest made room", || {
+        connections() == 33
+    });
+    let closed = |stream: &std::net::TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 4096];
+        loop {
+            match std::io::Read::read(&mut &*stream, &mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+            }
+        }
+    };
+    let closed: Vec<bool> = all.iter().map(closed).collect();
+    assert_eq!(closed, [vec![true; 8], vec![false; 32]].concat());
+    server.find("sleep 100");
 }
 
 #[test]
