@@ -231,9 +231,8 @@ mod tests {
     use crate::policy::endpoints::{Answer, Endpoints};
 
     #[test]
-    fn every_command_has_an_endpoint_of_its_kind_and_every_endpoint_a_command() {
+    fn every_command_has_an_endpoint_of_its_kind() {
         let endpoints = Endpoints::shipped().unwrap();
-        let mut used = Vec::new();
         for command in COMMANDS {
             let names = match command.target {
                 Target::Endpoint(name) => vec![name],
@@ -251,15 +250,7 @@ mod tests {
                     command.argument == Argument::Slug,
                     "{name}"
                 );
-                used.push(name);
             }
-        }
-        for endpoint in endpoints.iter() {
-            assert!(
-                used.contains(&endpoint.name.as_str()),
-                "no command for {}",
-                endpoint.name
-            );
         }
     }
 
