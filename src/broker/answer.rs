@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use super::own::Ours;
 use super::slot::Source;
 use crate::model::{Role, escape};
 use crate::policy::endpoints::Reason;
@@ -74,6 +75,10 @@ impl Answer {
                 format!("{call} is not allowed for the role {role}, nor for any other"),
                 "",
             ),
+            Reason::Never(_, says) => (
+                format!("{call} is not allowed for the role {role} or any other: {says}"),
+                "",
+            ),
             Reason::UnknownRole => (
                 format!("{call} is not allowed: there is no role {role}"),
                 "the role of a key is the role= of its line in the app's options",
@@ -97,6 +102,19 @@ impl Answer {
             }
         }
         answer
+    }
+
+    /// The call is about this app itself, or could be.
+    pub(super) fn ours(method: &str, path: &str, role: &Role, ours: Ours) -> Self {
+        let (method, path) = (
+            escape(method.as_bytes(), 16),
+            escape(path.as_bytes(), SHOWN_PATH_BYTES),
+        );
+        let why = ours.as_str();
+        let message =
+            format!("{method} {path} is not allowed for the role {role} or any other: {why}");
+        let hint = "this app is changed in Home Assistant: Settings, Apps, the app's page";
+        Self::fault(ApiFault::Refused, &message, hint)
     }
 
     /// The call could not be put on record.

@@ -3,22 +3,19 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
 
 use super::Broker;
 use super::answer::Answer;
-use super::json;
+use super::body::Outgoing;
 use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
+use super::{body, own};
 use crate::model::escape;
-use crate::policy::endpoints::{self, Body, Call, Effect, Reason, Verdict};
-use crate::policy::roles::Permission;
-use crate::wire::limits::{API_BODY_BYTES, REPLY};
+use crate::policy::endpoints::{self, Call, Effect, Reason, SETS_OPTIONS, Verdict};
 use crate::wire::{ApiDecision, ApiFault, Event, Outcome, Record, SESSION_PATH};
 
 /// How much of a path a record keeps.
@@ -39,7 +36,7 @@ pub(super) async fn respond(
     }
     let id = session.next_call();
     slot.begin(id);
-    let answer = match exchange(&broker, &session, id, request).await {
+    let answer = match exchange(&broker, &session, &slot, id, request).await {
         Ok(answer) | Err(answer) => answer,
     };
     slot.answered(answer.status.as_u16(), answer.error);
@@ -61,6 +58,7 @@ struct Asked<'r> {
 async fn exchange(
     broker: &Broker,
     session: &Session,
+    slot: &Arc<Slot>,
     id: u64,
     request: Request<Incoming>,
 ) -> Result<Answer, Answer> {
@@ -81,7 +79,19 @@ async fn exchange(
         query: asked.query,
     };
     match broker.endpoints.judge(&broker.roles, &session.role, wanted) {
-        Verdict::Allow(call) => forward(broker, session, &asked, &call, &head.headers, body).await,
+        Verdict::Allow(call) => {
+            let endpoint = call.endpoint();
+            let body = match body::read(body, endpoint.body, &head.headers, slot.clone()).await {
+                Ok(body) => body,
+                Err(fault) => {
+                    let record = asked.denied(Some(endpoint.name.clone()), fault.clone());
+                    session.durable(broker, record).await?;
+                    let message = format!("bad request: {fault}");
+                    return Err(Answer::fault(ApiFault::Unfit, &message, ""));
+                }
+            };
+            forward(broker, session, &asked, &call, &head.headers, body).await
+        }
         Verdict::Deny(reason) => {
             let record = asked.denied(
                 reason.endpoint().map(|it| it.name.clone()),
@@ -125,61 +135,30 @@ async fn forward(
     asked: &Asked<'_>,
     call: &Call<'_>,
     headers: &HeaderMap,
-    body: Incoming,
+    body: Outgoing,
 ) -> Result<Answer, Answer> {
     let endpoint = call.endpoint();
-    let body = match read(body, endpoint.body).await {
-        Ok(body) => body,
-        Err(fault) => {
-            let record = asked.denied(Some(endpoint.name.clone()), fault.clone());
-            session.durable(broker, record).await?;
-            return Err(Answer::fault(
-                ApiFault::Unfit,
-                &format!("bad request: {fault}"),
-                "",
-            ));
-        }
-    };
-    let record = asked.allowed(&endpoint.name, call.rule(), body.as_deref());
+    if let Some(ours) = own::objection(&broker.supervisor, call, body.value()).await {
+        let record = asked.denied(Some(endpoint.name.clone()), ours.as_str().to_owned());
+        session.durable(broker, record).await?;
+        return Err(Answer::ours(asked.method, asked.path, &session.role, ours));
+    }
+    let record = asked.allowed(
+        &endpoint.name,
+        call.rule().to_owned(),
+        body.bytes().as_deref(),
+    );
     match endpoint.effect {
         Effect::Changes => session.durable(broker, record).await?,
         Effect::Reads => session.record(broker, record).await?,
     }
     let rules = broker.roles.rules(&session.role);
-    let may_see = match rules.is_some_and(|rules| rules.may.contains(&Permission::Options)) {
-        true => MaySee::Options,
-        false => MaySee::NoOptions,
+    let sets = broker.endpoints.named(SETS_OPTIONS);
+    let may_see = match (rules, sets) {
+        (Some(rules), Some(sets)) if rules.allows(sets) => MaySee::Options,
+        (Some(_) | None, Some(_) | None) => MaySee::NoOptions,
     };
     broker.supervisor.call(call, headers, body, may_see).await
-}
-
-/// The body as it goes out, or what is wrong with it.
-async fn read(body: Incoming, kind: Body) -> Result<Option<Vec<u8>>, String> {
-    let collected = timeout(REPLY, Limited::new(body, API_BODY_BYTES).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(format!("the body is longer than {API_BODY_BYTES} bytes"));
-        }
-        Ok(Err(_)) => return Err("the body broke off".to_owned()),
-        Err(_) => {
-            return Err(format!(
-                "the body did not come within {} s",
-                REPLY.as_secs()
-            ));
-        }
-    };
-    match (kind, bytes.trim_ascii()) {
-        (_, []) => Ok(None),
-        (Body::None, _) => Err("this call takes no body".to_owned()),
-        (Body::Json, text) => match json::object(text) {
-            Ok(value) => Ok(Some(value.to_string().into_bytes())),
-            Err(error) => Err(escape(
-                format!("the body is not usable: {error}").as_bytes(),
-                200,
-            )),
-        },
-    }
 }
 
 impl Asked<'_> {
@@ -227,7 +206,7 @@ impl Asked<'_> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         write!(text, "{byte:02x}").unwrap_or_default();

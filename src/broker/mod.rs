@@ -24,9 +24,13 @@ use crate::wire::{
 
 mod answer;
 mod audit;
+mod body;
 mod call;
+mod headers;
 mod json;
 mod link;
+mod own;
+mod reply;
 mod session;
 mod slot;
 mod supervisor;

@@ -6,9 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use crate::wire::Event;
+use super::call::hex;
+use crate::wire::{ApiUpload, Event};
 
 /// The call that a connection is busy with; HTTP/1.1 has one at a time. Its record is written by the connection's task,
 /// however the call ends: nothing here does more than count.
@@ -24,6 +26,8 @@ struct OpenCall {
     began: Instant,
     status: u16,
     bytes: u64,
+    sha256: Option<String>,
+    upload: Option<ApiUpload>,
     error: Option<String>,
     over: bool,
 }
@@ -35,6 +39,8 @@ impl OpenCall {
             id: self.id,
             status: self.status,
             bytes: self.bytes,
+            sha256: self.sha256,
+            upload: self.upload,
             duration_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             error: self.error.or(cut_short),
         }
@@ -50,6 +56,8 @@ impl Slot {
             began,
             status: 0,
             bytes: 0,
+            sha256: None,
+            upload: None,
             error: None,
             over: false,
         };
@@ -86,6 +94,28 @@ impl Slot {
         self.change(|call| call.bytes += u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
+    /// More of an upload went by.
+    pub(super) fn uploaded(&self, bytes: usize) {
+        self.change(|call| {
+            let upload = call.upload.get_or_insert_default();
+            upload.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        });
+    }
+
+    /// That was all of it.
+    pub(super) fn uploaded_whole(&self, digest: &[u8]) {
+        self.change(|call| {
+            let upload = call.upload.get_or_insert_default();
+            upload.sha256.get_or_insert_with(|| hex(digest));
+        });
+    }
+
+    fn digested(&self, digest: &[u8]) {
+        self.change(|call| {
+            call.sha256.get_or_insert_with(|| hex(digest));
+        });
+    }
+
     fn end(&self, error: Option<String>) {
         self.change(|call| {
             call.over = true;
@@ -104,24 +134,41 @@ impl Slot {
 pub(super) enum Source {
     /// From here.
     Whole(Full<Bytes>),
-    /// From the Supervisor, as they come: a client that does not read holds the Supervisor back.
+    /// From the Supervisor, as they come, and digested: a client that does not read holds the Supervisor back.
     Passed(reqwest::Body),
 }
 
 /// A response's bytes, counted.
 pub(super) struct CountedBody {
     source: Source,
+    digest: Sha256,
     slot: Arc<Slot>,
 }
 
 impl CountedBody {
     pub(super) fn new(source: Source, slot: Arc<Slot>) -> Self {
-        let body = Self { source, slot };
+        let digest = Sha256::new();
+        let mut body = Self {
+            source,
+            digest,
+            slot,
+        };
         // hyper asks nothing of a body that is over.
         if body.is_end_stream() {
-            body.slot.end(None);
+            body.end();
         }
         body
+    }
+
+    fn end(&mut self) {
+        match self.source {
+            Source::Whole(_) => {}
+            Source::Passed(_) => {
+                let digest = self.digest.finalize_reset();
+                self.slot.digested(digest.as_slice());
+            }
+        }
+        self.slot.end(None);
     }
 }
 
@@ -142,16 +189,20 @@ impl Body for CountedBody {
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.slot.count(frame.data_ref().map_or(0, Bytes::len));
+                let bytes = frame.data_ref().map_or(&[][..], |data| data);
+                this.slot.count(bytes.len());
+                if let Source::Passed(_) = this.source {
+                    this.digest.update(bytes);
+                }
                 if this.is_end_stream() {
-                    this.slot.end(None);
+                    this.end();
                 }
             }
             Poll::Ready(Some(Err(_))) => {
                 this.slot
                     .end(Some("the Supervisor's answer broke off".to_owned()));
             }
-            Poll::Ready(None) => this.slot.end(None),
+            Poll::Ready(None) => this.end(),
             Poll::Pending => {}
         }
         polled

@@ -1,17 +1,21 @@
 //! `policy/endpoints.toml`: the only list of Supervisor calls, and the verdict on a request.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::roles::{Permission, Roles};
-use crate::model::Role;
+use super::roles::Permission;
 
+mod parameter;
+mod query;
 mod template;
+mod verdict;
 
+pub use parameter::Parameter;
+pub use query::Query;
 pub use template::{PathFault, Template, TemplateError};
+pub use verdict::{Call, Reason, Request, Verdict};
 
 const SHIPPED: &str = include_str!("../../policy/endpoints.toml");
 
@@ -22,6 +26,8 @@ const SHIPPED: &str = include_str!("../../policy/endpoints.toml");
 pub enum Method {
     Get,
     Post,
+    Put,
+    Delete,
 }
 
 impl Method {
@@ -31,8 +37,19 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
+}
+
+/// Who may make a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Roles with this permission, or with the call itself.
+    Needs(Permission),
+    /// Nobody; this is what the refusal says.
+    Never(String),
 }
 
 /// What a request carries.
@@ -44,6 +61,10 @@ pub enum Body {
     None,
     /// A JSON object, or nothing.
     Json,
+    /// Bytes, as many as a JSON object may have.
+    Bytes,
+    /// A `multipart/form-data` stream of any length; RFC 7578.
+    Upload,
 }
 
 /// What a successful response carries.
@@ -55,6 +76,10 @@ pub enum Answer {
     Json,
     /// `text/plain`, passed on as it comes.
     Text,
+    /// Bytes, passed on as they come.
+    File,
+    /// What Core says, JSON or text without an envelope, passed on as it comes.
+    Core,
 }
 
 /// Whether a call changes anything.
@@ -64,6 +89,16 @@ pub enum Effect {
     Reads,
     /// It does: it is on record durably before it is sent.
     Changes,
+}
+
+/// Whether a call may be about this app itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Own {
+    /// It may.
+    Allowed,
+    /// It may not, nor where it is not known which app is this one.
+    Refused,
 }
 
 /// Who sees the `options` in an answer.
@@ -84,6 +119,8 @@ pub enum Deadline {
     Short,
     /// 10 min, as `ha` waits for an operation on a container.
     Long,
+    /// 1 h, as `ha` waits for the download of a container or of an operating system.
+    Hour,
     /// Without end.
     None,
 }
@@ -95,54 +132,36 @@ impl Deadline {
         match self {
             Self::Short => Some(Duration::from_secs(30)),
             Self::Long => Some(Duration::from_secs(600)),
+            Self::Hour => Some(Duration::from_secs(3600)),
             Self::None => None,
         }
     }
 }
 
-/// A name that a query string may hold, with the grammar of its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Query {
-    /// How many lines of a log: 1 to 6 digits.
-    Lines,
-}
+/// The endpoint that sets an app's options: who may make it sees them too.
+pub const SETS_OPTIONS: &str = "addons.options";
 
-impl Query {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Lines => "lines",
-        }
-    }
-
-    fn takes(self, value: &str) -> bool {
-        match self {
-            Self::Lines => {
-                (1..=6).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit())
-            }
-        }
-    }
-}
-
-/// One call of the Supervisor's API that can be let through.
+/// One call of the Supervisor's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `AREA.NAME`, as the audit record and the command tree name it.
+    /// `AREA.VERB`, as the audit record and the command tree name it.
     pub name: String,
     /// Its method.
     pub method: Method,
     /// The path that goes out.
     pub path: Template,
-    /// Other spellings that are answered.
-    pub also: Vec<Template>,
-    /// Which permission a role needs.
-    pub needs: Permission,
+    /// Who may make it.
+    pub access: Access,
     /// What the request carries.
     pub body: Body,
     /// What the response carries.
     pub answer: Answer,
     /// Whether it changes anything.
     pub effect: Effect,
+    /// Whether it may be about this app itself.
+    pub own: Own,
+    /// Members of the body that hold slugs of apps.
+    pub apps_in: Vec<String>,
     /// Who sees the options in the response.
     pub options: AppOptions,
     /// How long the response is waited for.
@@ -153,15 +172,20 @@ pub struct Endpoint {
     pub why: String,
 }
 
-impl Endpoint {
-    fn templates(&self) -> impl Iterator<Item = &Template> {
-        std::iter::once(&self.path).chain(&self.also)
-    }
-}
-
 /// All endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoints(Vec<Endpoint>);
+pub struct Endpoints {
+    list: Vec<Endpoint>,
+    /// Beginnings of paths that stand for others.
+    spellings: Vec<Spelling>,
+}
+
+/// The segments that a path may begin with, and those that go out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Spelling {
+    other: Vec<String>,
+    own: Vec<String>,
+}
 
 /// Why a table of endpoints cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -177,123 +201,15 @@ pub enum EndpointsError {
         /// What is wrong with it.
         source: TemplateError,
     },
-    /// A spelling has other parameters than the path that goes out.
-    #[error("the spellings of endpoint {0} differ in their parameters")]
-    Parameters(String),
+    /// Neither `needs` nor `never`, or both.
+    #[error("endpoint {0} has to have either needs or never")]
+    Access(String),
+    /// A beginning of paths is none, or no endpoint begins so, or one begins with the other spelling.
+    #[error("{0} is no other spelling of the beginning of a path")]
+    Spelling(String),
     /// A request could mean either of two.
     #[error("endpoints {0} and {1} answer the same request")]
     Ambiguous(String, String),
-}
-
-/// A request as it came in, nothing of it checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'r> {
-    /// The method of the request line.
-    pub method: &'r str,
-    /// The path of its target.
-    pub path: &'r str,
-    /// What follows the question mark, if there is one.
-    pub query: Option<&'r str>,
-}
-
-/// The answer to: may this role make this request?
-#[derive(Debug)]
-#[must_use]
-pub enum Verdict<'p> {
-    /// It may; the call says by which rule, and is what goes out.
-    Allow(Call<'p>),
-    /// It may not.
-    Deny(Reason<'p>),
-}
-
-/// A call that may go out: only [`Endpoints::judge`] makes one.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Call<'p> {
-    endpoint: &'p Endpoint,
-    slug: Option<String>,
-    target: String,
-}
-
-impl<'p> Call<'p> {
-    /// The rule that says yes.
-    #[must_use]
-    pub fn endpoint(&self) -> &'p Endpoint {
-        self.endpoint
-    }
-
-    /// The app it is about, if it is about one.
-    #[must_use]
-    pub fn slug(&self) -> Option<&str> {
-        self.slug.as_deref()
-    }
-
-    /// Path and query, rebuilt from the template, its parameters and the listed names.
-    #[must_use]
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// The rule, as the record names it.
-    #[must_use]
-    pub fn rule(&self) -> String {
-        format!(
-            "endpoint {} needs {}",
-            self.endpoint.name, self.endpoint.needs
-        )
-    }
-}
-
-/// Why a request is refused, as the record keeps it.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Reason<'p> {
-    /// The session's role is not in the table.
-    UnknownRole,
-    /// The path has something in it that no path we send has.
-    Path(PathFault),
-    /// No endpoint has this path.
-    Unlisted,
-    /// One has, with other methods.
-    Method(Vec<Method>),
-    /// The query holds a name that the endpoint does not list, or a value outside its grammar.
-    Query(&'p Endpoint),
-    /// The role lacks the permission.
-    Permission {
-        /// What was asked for.
-        endpoint: &'p Endpoint,
-        /// The least role that would do.
-        would_do: Option<&'p Role>,
-    },
-}
-
-impl Reason<'_> {
-    /// The endpoint that was asked for, where it is known.
-    #[must_use]
-    pub fn endpoint(&self) -> Option<&Endpoint> {
-        match self {
-            Self::UnknownRole | Self::Path(_) | Self::Unlisted | Self::Method(_) => None,
-            Self::Query(endpoint) | Self::Permission { endpoint, .. } => Some(endpoint),
-        }
-    }
-}
-
-impl fmt::Display for Reason<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownRole => f.write_str("the role is not in the table"),
-            Self::Path(fault) => write!(f, "the path {fault}"),
-            Self::Unlisted => f.write_str("no endpoint has this path"),
-            Self::Method(methods) => {
-                let methods: Vec<_> = methods.iter().map(|method| method.as_str()).collect();
-                write!(f, "the endpoint takes {}", methods.join(" and "))
-            }
-            Self::Query(endpoint) => {
-                write!(f, "endpoint {} does not take this query", endpoint.name)
-            }
-            Self::Permission { endpoint, .. } => {
-                write!(f, "endpoint {} needs {}", endpoint.name, endpoint.needs)
-            }
-        }
-    }
 }
 
 impl Endpoints {
@@ -306,18 +222,16 @@ impl Endpoints {
     }
 
     fn parse(text: &str) -> Result<Self, EndpointsError> {
-        let areas: BTreeMap<String, BTreeMap<String, Entry>> =
-            toml::from_str(text).map_err(EndpointsError::Parse)?;
-        let mut endpoints = Vec::new();
-        for (area, entries) in areas {
-            for (name, entry) in entries {
-                endpoints.push(entry.typed(format!("{area}.{name}"))?);
+        let file: File = toml::from_str(text).map_err(EndpointsError::Parse)?;
+        let mut list = Vec::new();
+        for (area, entries) in file.areas {
+            for (verb, entry) in entries {
+                list.push(entry.typed(format!("{area}.{verb}"))?);
             }
         }
-        for (i, one) in endpoints.iter().enumerate() {
-            for other in endpoints.iter().skip(i + 1) {
-                let meet = |a: &Template| other.templates().any(|b| a.overlaps(b));
-                if one.method == other.method && one.templates().any(meet) {
+        for (i, one) in list.iter().enumerate() {
+            for other in list.iter().skip(i + 1) {
+                if one.method == other.method && one.path.overlaps(&other.path) {
                     return Err(EndpointsError::Ambiguous(
                         one.name.clone(),
                         other.name.clone(),
@@ -325,7 +239,11 @@ impl Endpoints {
                 }
             }
         }
-        Ok(Self(endpoints))
+        let spellings = file.spellings.into_iter();
+        let spellings = spellings
+            .map(|(other, own)| Spelling::typed(&other, &own, &list))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { list, spellings })
     }
 
     /// The endpoint of that name.
@@ -336,81 +254,43 @@ impl Endpoints {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
-        self.0.iter()
+        self.list.iter()
+    }
+}
+
+impl Spelling {
+    fn typed(other: &str, own: &str, list: &[Endpoint]) -> Result<Self, EndpointsError> {
+        let bad = |_| EndpointsError::Spelling(other.to_owned());
+        let from = template::segments(other).map_err(bad)?;
+        let to = template::segments(own).map_err(bad)?;
+        let begins = |prefix: &[&str]| list.iter().any(|endpoint| endpoint.path.begins(prefix));
+        if begins(&from) || !begins(&to) {
+            return Err(EndpointsError::Spelling(other.to_owned()));
+        }
+        let owned = |segments: Vec<&str>| segments.into_iter().map(str::to_owned).collect();
+        Ok(Self {
+            other: owned(from),
+            own: owned(to),
+        })
     }
 
-    /// Whether a session of `role` may make `request`, and what then goes out.
-    pub fn judge<'p>(&'p self, roles: &'p Roles, role: &Role, request: Request<'_>) -> Verdict<'p> {
-        match self.find(roles, role, request) {
-            Ok(call) => Verdict::Allow(call),
-            Err(reason) => Verdict::Deny(reason),
-        }
-    }
-
-    fn find<'p>(
-        &'p self,
-        roles: &'p Roles,
-        role: &Role,
-        request: Request<'_>,
-    ) -> Result<Call<'p>, Reason<'p>> {
-        let rules = roles.rules(role).ok_or(Reason::UnknownRole)?;
-        let segments = template::segments(request.path).map_err(Reason::Path)?;
-        let matches = |endpoint: &'p Endpoint| {
-            let slug = endpoint
-                .templates()
-                .find_map(|template| template.matches(&segments))?;
-            Some((endpoint, slug))
-        };
-        let of_path: Vec<_> = self.iter().filter_map(matches).collect();
-        if of_path.is_empty() {
-            return Err(Reason::Unlisted);
-        }
-        let methods = || {
-            of_path
-                .iter()
-                .map(|(endpoint, _)| endpoint.method)
-                .collect()
-        };
-        let found = of_path
-            .iter()
-            .find(|(endpoint, _)| endpoint.method.as_str() == request.method);
-        let (endpoint, slug) = *found.ok_or_else(|| Reason::Method(methods()))?;
-        if !rules.may.contains(&endpoint.needs) {
-            let would_do = roles.least_with(endpoint.needs);
-            return Err(Reason::Permission { endpoint, would_do });
-        }
-        let mut target = endpoint.path.fill(slug.unwrap_or_default());
-        if let Some(query) = request.query.filter(|query| !query.is_empty()) {
-            let query = rebuild_query(endpoint, query).ok_or(Reason::Query(endpoint))?;
-            target.push('?');
-            target.push_str(&query);
-        }
-        Ok(Call {
-            endpoint,
-            slug: slug.map(str::to_owned),
-            target,
+    /// The segments in our spelling, if they are in the other one.
+    fn translated<'s>(&'s self, segments: &[&'s str]) -> Option<Vec<&'s str>> {
+        let (begin, rest) = segments.split_at_checked(self.other.len())?;
+        (begin == self.other).then(|| {
+            let own = self.own.iter().map(String::as_str);
+            own.chain(rest.iter().copied()).collect()
         })
     }
 }
 
-/// The query with nothing but listed names, each once, and values of their grammar.
-fn rebuild_query(endpoint: &Endpoint, query: &str) -> Option<String> {
-    let mut seen = Vec::new();
-    let mut rebuilt = Vec::new();
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=')?;
-        let listed = endpoint
-            .query
-            .iter()
-            .copied()
-            .find(|query| query.name() == name)?;
-        if seen.contains(&listed) || !listed.takes(value) {
-            return None;
-        }
-        seen.push(listed);
-        rebuilt.push(format!("{}={value}", listed.name()));
-    }
-    Some(rebuilt.join("&"))
+/// The file as it is spelled.
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    spellings: BTreeMap<String, String>,
+    #[serde(flatten)]
+    areas: BTreeMap<String, BTreeMap<String, Entry>>,
 }
 
 /// An endpoint as the file spells it.
@@ -419,15 +299,17 @@ fn rebuild_query(endpoint: &Endpoint, query: &str) -> Option<String> {
 struct Entry {
     method: Method,
     path: String,
-    #[serde(default)]
-    also: Vec<String>,
-    needs: Permission,
+    needs: Option<Permission>,
+    never: Option<String>,
     #[serde(default)]
     body: Body,
     #[serde(default)]
     answer: Answer,
     #[serde(default)]
     changes: bool,
+    own: Option<Own>,
+    #[serde(default)]
+    apps_in: Vec<String>,
     #[serde(default)]
     strip_options: bool,
     #[serde(default)]
@@ -439,33 +321,28 @@ struct Entry {
 
 impl Entry {
     fn typed(self, name: String) -> Result<Endpoint, EndpointsError> {
-        let template = |text: &str| {
-            Template::parse(text).map_err(|source| EndpointsError::Template {
-                name: name.clone(),
-                source,
-            })
+        let path = Template::parse(&self.path).map_err(|source| EndpointsError::Template {
+            name: name.clone(),
+            source,
+        })?;
+        let access = match (self.needs, self.never) {
+            (Some(permission), None) => Access::Needs(permission),
+            (None, Some(says)) => Access::Never(says),
+            (Some(_), Some(_)) | (None, None) => return Err(EndpointsError::Access(name)),
         };
-        let path = template(&self.path)?;
-        let also = self
-            .also
-            .iter()
-            .map(|text| template(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        if also.iter().any(|other| other.has_slug() != path.has_slug()) {
-            return Err(EndpointsError::Parameters(name));
-        }
+        let (effect, own) = match self.changes {
+            true => (Effect::Changes, Own::Refused),
+            false => (Effect::Reads, Own::Allowed),
+        };
         Ok(Endpoint {
             method: self.method,
             path,
-            also,
-            needs: self.needs,
+            access,
             body: self.body,
             answer: self.answer,
-            effect: if self.changes {
-                Effect::Changes
-            } else {
-                Effect::Reads
-            },
+            effect,
+            own: self.own.unwrap_or(own),
+            apps_in: self.apps_in,
             options: if self.strip_options {
                 AppOptions::Stripped
             } else {

@@ -203,6 +203,8 @@ pub enum Event {
         id: u64,
         status: u16,
         bytes: u64,
+        sha256: Option<String>,
+        upload: Option<ApiUpload>,
         duration_ms: u64,
         error: Option<String>,
     },
@@ -308,6 +310,15 @@ pub struct StreamFacts {
     pub bytes: u64,
     /// Hex SHA-256 of the first MiB of it.
     pub sha256_first_mib: String,
+}
+
+/// What a session sent as a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiUpload {
+    /// All that went through.
+    pub bytes: u64,
+    /// Hex SHA-256 of it, if it came whole.
+    pub sha256: Option<String>,
 }
 
 /// What a session's sandbox is made of, and what is not in force here.

@@ -14,8 +14,8 @@ mod message;
 
 pub use api::{ApiFault, HASSIO_SOCKET, SESSION_PATH};
 pub use audit::{
-    ApiDecision, Event, ExecEnd, Field, Outcome, Record, SandboxFacts, SessionEnd, SftpOp,
-    SftpSummary, StreamFacts,
+    ApiDecision, ApiUpload, Event, ExecEnd, Field, Outcome, Record, SandboxFacts, SessionEnd,
+    SftpOp, SftpSummary, StreamFacts,
 };
 pub use codec::{CodecError, decode, encode, encode_config};
 pub use config::{AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, WardenConfig};

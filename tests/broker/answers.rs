@@ -96,7 +96,10 @@ fn a_session_learns_who_it_is_and_the_supervisor_nothing() {
         (&data["user"], &data["role"]),
         (&"root".into(), &"observer".into())
     );
-    assert_eq!(data["permissions"], serde_json::json!(["read", "logs"]));
+    assert_eq!(
+        data["permissions"],
+        serde_json::json!(["read", "logs", "core-api", "jobs", "backup-list"])
+    );
     assert!(supervisor.requests().is_empty());
 }
 

@@ -11,4 +11,5 @@
 mod answers;
 mod harness;
 mod life;
+mod own;
 mod refusals;

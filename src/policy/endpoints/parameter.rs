@@ -1,0 +1,309 @@
+/// The longest value of any parameter: an entity's name in Core.
+const VALUE_BYTES: usize = 255;
+
+/// What fills one segment of a path. Each has its own grammar, and none lets a `%` or a slash through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// An app.
+    Slug,
+    /// An app's version; it has a digit where names of calls have none.
+    Version,
+    /// A backup.
+    Backup,
+    /// A boot: its id, or how many before or after another.
+    Boot,
+    /// Who writes to the host's log.
+    Identifier,
+    /// A network interface; `default` is the Supervisor's word for the main one.
+    Interface,
+    /// A VLAN's number; IEEE 802.1Q.
+    Vlan,
+    /// A mount of the Supervisor.
+    Mount,
+    /// A disk; so far the Supervisor knows `default`.
+    Disk,
+    /// A board that has no calls of its own.
+    Board,
+    /// A job or a discovery message.
+    Uuid,
+    /// A finding of the resolution center.
+    Issue,
+    /// What it proposes.
+    Suggestion,
+    /// One of its checks.
+    Check,
+    /// A repository of apps.
+    Repository,
+    /// A host that holds container images.
+    Hostname,
+    /// A direction of sound.
+    Source,
+    /// An entity of Core.
+    Entity,
+    /// Whose a service of Core is; never `hassio`.
+    Domain,
+    /// A service, of Core or between apps.
+    Service,
+    /// A moment, as RFC 3339 writes it.
+    Time,
+}
+
+impl Parameter {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::Slug,
+        Self::Version,
+        Self::Backup,
+        Self::Boot,
+        Self::Identifier,
+        Self::Interface,
+        Self::Vlan,
+        Self::Mount,
+        Self::Disk,
+        Self::Board,
+        Self::Uuid,
+        Self::Issue,
+        Self::Suggestion,
+        Self::Check,
+        Self::Repository,
+        Self::Hostname,
+        Self::Source,
+        Self::Entity,
+        Self::Domain,
+        Self::Service,
+        Self::Time,
+    ];
+
+    /// Its name between the braces of a template.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slug => "slug",
+            Self::Version => "version",
+            Self::Backup => "backup",
+            Self::Boot => "boot",
+            Self::Identifier => "identifier",
+            Self::Interface => "interface",
+            Self::Vlan => "vlan",
+            Self::Mount => "mount",
+            Self::Disk => "disk",
+            Self::Board => "board",
+            Self::Uuid => "uuid",
+            Self::Issue => "issue",
+            Self::Suggestion => "suggestion",
+            Self::Check => "check",
+            Self::Repository => "repository",
+            Self::Hostname => "hostname",
+            Self::Source => "source",
+            Self::Entity => "entity",
+            Self::Domain => "domain",
+            Self::Service => "service",
+            Self::Time => "time",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|parameter| parameter.name() == name)
+    }
+
+    /// Whether `text` can be a value of it.
+    #[must_use]
+    pub fn takes(self, text: &str) -> bool {
+        match self {
+            Self::Slug | Self::Backup | Self::Repository | Self::Disk => word(text, "-_", 64),
+            Self::Version => {
+                let number = text.strip_prefix('v').unwrap_or(text);
+                number.starts_with(|c: char| c.is_ascii_digit()) && word(text, "-_.+", 64)
+            }
+            Self::Boot => hex(text) || offset(text),
+            Self::Identifier => word(text, "-_.:+@", 128) && !dots(text),
+            // IFNAMSIZ is 16 with the NUL; netdevice(7).
+            Self::Interface => word(text, "-_.", 15) && !dots(text),
+            Self::Vlan => text.len() <= 4 && digits(text) && within(text, 1, 4094),
+            Self::Mount => word(text, "_", 64),
+            Self::Board => {
+                word(text, "-_", 64) && !["green", "yellow", "raspberrypi"].contains(&text)
+            }
+            Self::Uuid | Self::Issue | Self::Suggestion => {
+                hex(text) || uuid::Uuid::try_parse(text).is_ok_and(|_| text.len() == 36)
+            }
+            Self::Check => name(text, 64),
+            // RFC 1035 §2.3.4; with a port, as registries may have one.
+            Self::Hostname => word(text, "-.:", 253) && !dots(text),
+            Self::Source => ["input", "output"].contains(&text),
+            Self::Entity => text.len() <= VALUE_BYTES && entity(text),
+            Self::Domain => name(text, 64) && text != "hassio",
+            Self::Service => name(text, 64),
+            Self::Time => time(text),
+        }
+    }
+}
+
+/// Letters and digits of ASCII, and `more`.
+fn word(text: &str, more: &str, limit: usize) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || more.as_bytes().contains(&b);
+    (1..=limit).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// A name as Python writes them.
+fn name(text: &str, limit: usize) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=limit).contains(&text.len()) && text.bytes().all(fits)
+}
+
+fn dots(text: &str) -> bool {
+    text.bytes().all(|b| b == b'.')
+}
+
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn within(text: &str, least: u16, most: u16) -> bool {
+    text.parse::<u16>()
+        .is_ok_and(|number| (least..=most).contains(&number))
+}
+
+fn hex(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The journal's way to count boots: 0 is this one, -1 the one before, 1 the first.
+fn offset(text: &str) -> bool {
+    let number = text.strip_prefix('-').unwrap_or(text);
+    number.len() <= 4 && digits(number)
+}
+
+/// `light.kitchen`
+pub(super) fn entity(text: &str) -> bool {
+    text.split_once('.')
+        .is_some_and(|(domain, object)| name(domain, 64) && name(object, VALUE_BYTES))
+}
+
+/// `2026-08-24`, with a time of day and an offset if wanted.
+pub(super) fn time(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_digit() || b"-:T.Z+".contains(&b);
+    let year = text.get(..5).is_some_and(|year| year.ends_with('-'));
+    (10..=40).contains(&text.len())
+        && year
+        && text.get(..4).is_some_and(digits)
+        && text.bytes().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each parameter with what it takes and what it does not.
+    const TABLE: [(Parameter, &[&str], &[&str]); 21] = [
+        (
+            Parameter::Slug,
+            &["core_ssh", "a-b", "self"],
+            &["a.b", "a:b"],
+        ),
+        (
+            Parameter::Version,
+            &["1.2.3", "v2", "2026.8.0b1"],
+            &["latest", "changelog", "icon", ".1"],
+        ),
+        (Parameter::Backup, &["1a2b3c4d", "my-backup_1"], &["a.tar"]),
+        (
+            Parameter::Boot,
+            &["0", "-1", "17", "83fee99ca0c3466db5fc120d52ca7dd8"],
+            &["--1", "1-", "12345", "83fee99c", "follow"],
+        ),
+        (
+            Parameter::Identifier,
+            &["kernel", "NetworkManager", "user@1"],
+            &["..", ".", "a b"],
+        ),
+        (
+            Parameter::Interface,
+            &["end0", "eth0.100", "default"],
+            &["..", "a23456789012345x"],
+        ),
+        (
+            Parameter::Vlan,
+            &["1", "4094"],
+            &["0", "4095", "-1", "01234"],
+        ),
+        (Parameter::Mount, &["nas_1"], &["nas-1", "a.b"]),
+        (Parameter::Disk, &["default", "sda1"], &["/dev", "a.b"]),
+        (
+            Parameter::Board,
+            &["ova", "rpi5-64"],
+            &["green", "yellow", "raspberrypi"],
+        ),
+        (
+            Parameter::Uuid,
+            &[
+                "83fee99ca0c3466db5fc120d52ca7dd8",
+                "83fee99c-a0c3-466d-b5fc-120d52ca7dd8",
+            ],
+            &[
+                "info",
+                "options",
+                "83fee99ca0c3466db5fc120d52ca7dd",
+                "{83fee99c-a0c3-466d-b5fc-120d52ca7dd8}",
+            ],
+        ),
+        (
+            Parameter::Issue,
+            &["83fee99ca0c3466db5fc120d52ca7dd8"],
+            &["x"],
+        ),
+        (
+            Parameter::Suggestion,
+            &["83fee99ca0c3466db5fc120d52ca7dd8"],
+            &["x"],
+        ),
+        (Parameter::Check, &["free_space"], &["Free", "a-b"]),
+        (Parameter::Repository, &["core", "a0d7b954"], &["a.b"]),
+        (
+            Parameter::Hostname,
+            &["ghcr.io", "registry.local:5000"],
+            &["..", "a_b"],
+        ),
+        (Parameter::Source, &["input", "output"], &["both", "INPUT"]),
+        (
+            Parameter::Entity,
+            &["light.kitchen_2"],
+            &["light", "Light.x", "light.", "a.b.c"],
+        ),
+        (
+            Parameter::Domain,
+            &["light", "homeassistant", "hassio2"],
+            &["hassio", "HASSIO", "a.b"],
+        ),
+        (Parameter::Service, &["turn_on"], &["turn-on", "x/y"]),
+        (
+            Parameter::Time,
+            &[
+                "2026-08-24",
+                "2026-08-24T07:12:00.5+02:00",
+                "2026-08-24T07:12:00Z",
+            ],
+            &["now", "24-08-2026", "2026-08", "2026-08-24 07:12:00"],
+        ),
+    ];
+
+    #[test]
+    fn each_takes_its_own_and_no_more() {
+        assert_eq!(TABLE.map(|row| row.0), Parameter::ALL);
+        for (parameter, good, bad) in TABLE {
+            assert_eq!(Parameter::named(parameter.name()), Some(parameter));
+            for text in good {
+                assert!(parameter.takes(text), "{parameter:?} {text:?}");
+            }
+            let long = "1".repeat(256);
+            let never = [
+                "", "%", "%2e", "a/b", "a\\b", "a b", "a\n", "ä", "a?b", "a#b", "a\0", &long,
+            ];
+            for text in bad.iter().copied().chain(never) {
+                assert!(!parameter.takes(text), "{parameter:?} {text:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Nobody widens themselves: this app is not changed from inside, whatever it is called.
+
+use hassio_sshd::wire::{ApiDecision, Event};
+
+use crate::harness::both;
+
+/// How this app can be meant; the simulated Supervisor knows it as `local_hassio_sshd`.
+const SPELLINGS: [&str; 8] = [
+    "self",
+    "SELF",
+    "local_hassio_sshd",
+    "Local_Hassio_SSHD",
+    "local-hassio-sshd",
+    "hassio_sshd",
+    "hassio-sshd",
+    "a0d7b954_hassio_sshd",
+];
+
+/// Every call that would change an app, by the path's ending.
+const CHANGES: [(&str, &str); 16] = [
+    ("/addons/", "/options"),
+    ("/addons/", "/options/validate"),
+    ("/addons/", "/stdin"),
+    ("/addons/", "/start"),
+    ("/addons/", "/stop"),
+    ("/addons/", "/rebuild"),
+    ("/addons/", "/update"),
+    ("/addons/", "/install"),
+    ("/addons/", "/uninstall"),
+    ("/addons/", "/security"),
+    ("/addons/", "/sys_options"),
+    ("/store/addons/", "/update"),
+    ("/store/addons/", "/update/1.2.3"),
+    ("/store/addons/", "/install"),
+    ("/store/addons/", "/install/1.2.3"),
+    ("/addons/", "/options/config"),
+];
+
+#[test]
+fn admin_cannot_change_this_app_under_any_spelling() {
+    let (supervisor, broker) = both(&[]);
+    for spelling in SPELLINGS {
+        let session = broker.open("admin");
+        for (begin, end) in CHANGES {
+            for begin in [begin, &begin.replace("addons", "apps")] {
+                let path = format!("{begin}{spelling}{end}");
+                let response = session.request("POST", &path, "");
+                assert_eq!(response.status, 403, "{path}: {}", response.raw);
+                assert_eq!(response.json()["error_key"], "sshd_refused");
+            }
+        }
+    }
+    assert_eq!(supervisor.paths(), ["/addons/self/info"]);
+    let denied = |event: &Event| {
+        matches!(event, Event::ApiRequest { endpoint: Some(name), decision: ApiDecision::Deny, rule, .. }
+            if name == "addons.options" && rule.contains("this app itself"))
+    };
+    assert!(broker.audit.has(denied));
+}
+
+#[test]
+fn where_our_name_is_not_known_no_app_is_changed() {
+    let (supervisor, broker) = both(&["--anonymous"]);
+    let session = broker.open("admin");
+    for path in [
+        "/addons/core_mosquitto/options",
+        "/store/apps/core_mosquitto/update",
+    ] {
+        let response = session.request("POST", path, "{}");
+        assert_eq!(response.status, 403, "{path}: {}", response.raw);
+        assert!(
+            response.body().contains("does not say which one"),
+            "{}",
+            response.raw
+        );
+    }
+    let asked = supervisor.paths();
+    assert!(
+        asked.iter().all(|path| path == "/addons/self/info"),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_restore_leaves_this_app_alone() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    let partial = "/backups/1a2b3c4d/restore/partial";
+    for body in [
+        r#"{"addons":["core_mosquitto","local_hassio_sshd"]}"#,
+        r#"{"addons":["HASSIO-SSHD"]}"#,
+        r#"{"apps":["self"]}"#,
+        r#"{"addons":"ALL"}"#,
+        r#"{"addons":["core_mosquitto",1]}"#,
+        r#"{"addons":{"self":true}}"#,
+    ] {
+        let response = session.request("POST", partial, body);
+        assert_eq!(response.status, 403, "{body}: {}", response.raw);
+    }
+    let full = session.request("POST", "/backups/1a2b3c4d/restore/full", "{}");
+    assert_eq!(full.status, 403);
+    assert!(
+        full.body().contains("a full restore replaces this app"),
+        "{}",
+        full.raw
+    );
+    assert_eq!(supervisor.paths(), ["/addons/self/info"]);
+}
+
+#[test]
+fn what_carries_calls_past_the_rules_is_closed() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    for (method, path) in [
+        ("GET", "/core/websocket"),
+        ("GET", "/homeassistant/websocket"),
+        ("GET", "/core/api/websocket"),
+        ("GET", "/core/api/stream"),
+        ("GET", "/core/api/hassio/addons"),
+        ("POST", "/core/api/hassio/host/reboot"),
+        ("POST", "/homeassistant/api/hassio/host/reboot"),
+        ("POST", "/core/api/services/hassio/addon_stdin"),
+        ("POST", "/core/api/services/HASSIO/addon_stdin"),
+        ("POST", "/homeassistant/api/services/hassio/addon_stdin"),
+        ("POST", "/core/api/events/call_service"),
+        ("POST", "/core/api/template"),
+        ("DELETE", "/core/api/states/light.kitchen"),
+        ("POST", "/v2/apps/local_hassio_sshd/options"),
+    ] {
+        let response = session.request(method, path, "");
+        assert_eq!(response.status, 403, "{path}: {}", response.raw);
+    }
+    assert!(supervisor.requests().is_empty(), "{:?}", supervisor.paths());
+}
+
+#[test]
+fn what_the_supervisor_keeps_for_the_hosts_console_says_so() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    for (method, path) in [
+        ("GET", "/auth/list"),
+        ("POST", "/auth/reset"),
+        ("POST", "/os/datadisk/wipe"),
+    ] {
+        let response = session.request(method, path, "{}");
+        assert_eq!(response.status, 403, "{path}");
+        assert!(
+            response.body().contains("on the host's console only"),
+            "{}",
+            response.raw
+        );
+    }
+    assert!(supervisor.requests().is_empty());
+}

@@ -1,0 +1,114 @@
+//! Who may make which call, as one table: `verdicts.tsv` is held against `policy/`, in both directions. A change of policy
+//! is a change of that table.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by failing"
+)]
+
+use std::collections::BTreeMap;
+
+use hassio_sshd::policy::endpoints::{Access, Endpoint, Endpoints, Request, Verdict};
+use hassio_sshd::policy::roles::Roles;
+
+const TABLE: &str = include_str!("verdicts.tsv");
+const ROLES: [&str; 4] = ["observer", "backup", "operator", "admin"];
+
+/// A value that each parameter takes.
+const VALUES: [(&str, &str); 21] = [
+    ("{slug}", "core_mosquitto"),
+    ("{version}", "1.2.3"),
+    ("{backup}", "1a2b3c4d"),
+    ("{boot}", "-1"),
+    ("{identifier}", "kernel"),
+    ("{interface}", "end0"),
+    ("{vlan}", "10"),
+    ("{mount}", "nas"),
+    ("{disk}", "default"),
+    ("{board}", "ova"),
+    ("{uuid}", "83fee99ca0c3466db5fc120d52ca7dd8"),
+    ("{issue}", "83fee99ca0c3466db5fc120d52ca7dd8"),
+    ("{suggestion}", "83fee99ca0c3466db5fc120d52ca7dd8"),
+    ("{check}", "free_space"),
+    ("{repository}", "a0d7b954"),
+    ("{hostname}", "ghcr.io"),
+    ("{source}", "output"),
+    ("{entity}", "light.kitchen"),
+    ("{domain}", "light"),
+    ("{service}", "turn_on"),
+    ("{time}", "2026-08-24T00:00:00+02:00"),
+];
+
+/// The row of an endpoint as policy decides today.
+fn row(endpoint: &Endpoint, endpoints: &Endpoints, plain: &Roles, with: &Roles) -> String {
+    let mut path = endpoint.path.to_string();
+    for (name, value) in VALUES {
+        path = path.replace(name, value);
+    }
+    let method = endpoint.method.as_str();
+    let allowed = |roles: &Roles, role: &str| {
+        let request = Request {
+            method,
+            path: &path,
+            query: None,
+        };
+        match endpoints.judge(roles, &role.parse().unwrap(), request) {
+            Verdict::Allow(call) => {
+                assert_eq!(call.endpoint().name, endpoint.name);
+                assert_eq!(call.target(), path, "{}", endpoint.name);
+                true
+            }
+            Verdict::Deny(_) => false,
+        }
+    };
+    let verdicts = ROLES.map(|role| match (allowed(plain, role), allowed(with, role)) {
+        (true, true) => "yes",
+        (false, true) => "option",
+        (false, false) => match endpoint.access {
+            Access::Never(_) => "never",
+            Access::Needs(_) => "no",
+        },
+        (true, false) => panic!("an option takes {} from {role}", endpoint.name),
+    });
+    format!(
+        "{}\t{method}\t{}\t{}",
+        endpoint.name,
+        endpoint.path,
+        verdicts.join("\t")
+    )
+}
+
+#[test]
+fn every_role_may_what_the_table_says_and_nothing_else() {
+    let endpoints = Endpoints::shipped().unwrap();
+    let plain = Roles::shipped().unwrap();
+    let with = Roles::shipped().unwrap().with_backup_download();
+    let known: Vec<_> = plain.iter().map(|(role, _)| role.as_str()).collect();
+    assert!(known.iter().all(|role| ROLES.contains(role)), "{known:?}");
+    let lines = TABLE.lines().filter(|line| !line.starts_with('#')).skip(1);
+    let mut table: BTreeMap<&str, &str> = BTreeMap::new();
+    for line in lines {
+        let name = line.split('\t').next().unwrap();
+        assert!(table.insert(name, line).is_none(), "{name} is there twice");
+    }
+    let mut wrong = Vec::new();
+    for endpoint in endpoints.iter() {
+        let today = row(endpoint, &endpoints, &plain, &with);
+        let expected = table.remove(endpoint.name.as_str()).unwrap_or("(no row)");
+        if today != expected {
+            wrong.push(format!("table:  {expected}\npolicy: {today}"));
+        }
+    }
+    wrong.extend(
+        table
+            .values()
+            .map(|row| format!("table:  {row}\npolicy: (no endpoint)")),
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} rows differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
