@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::Broker;
@@ -14,15 +13,18 @@ use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
 use super::{body, own};
-use crate::model::escape;
-use crate::policy::endpoints::{self, Call, Effect, Reason, SETS_OPTIONS, Verdict};
-use crate::wire::{ApiDecision, ApiFault, Event, Outcome, Record, SESSION_PATH};
+use crate::model::{Login, escape};
+use crate::policy::endpoints::{self, Call, Effect, Endpoint, Reason, SETS_OPTIONS, Verdict};
+use crate::wire::{ApiDecision, ApiFault, Event, Outcome, Record, SESSION_PATH, WhoAmI};
 
 /// How much of a path a record keeps.
 const RECORDED_PATH_BYTES: usize = 1024;
 
 /// How much of a method a record keeps.
 const RECORDED_METHOD_BYTES: usize = 32;
+
+/// How much of the user's name is shown.
+const USER_BYTES: usize = 256;
 
 /// One request of a session: verdict, record, Supervisor.
 pub(super) async fn respond(
@@ -78,7 +80,10 @@ async fn exchange(
         path,
         query: asked.query,
     };
-    match broker.endpoints.judge(&broker.roles, &session.role, wanted) {
+    match broker
+        .endpoints
+        .judge(&broker.roles, session.role(), wanted)
+    {
         Verdict::Allow(call) => {
             let endpoint = call.endpoint();
             let body = match body::read(body, endpoint.body, &head.headers, slot.clone()).await {
@@ -105,7 +110,7 @@ async fn exchange(
 }
 
 fn refusal(session: &Session, asked: &Asked<'_>, reason: &Reason<'_>) -> Answer {
-    Answer::refusal(asked.method, asked.path, &session.role, reason)
+    Answer::refusal(asked.method, asked.path, session.role(), reason)
 }
 
 async fn who_am_i(broker: &Broker, session: &Session, asked: &Asked<'_>) -> Result<Answer, Answer> {
@@ -115,18 +120,28 @@ async fn who_am_i(broker: &Broker, session: &Session, asked: &Asked<'_>) -> Resu
         None,
     );
     session.record(broker, record).await?;
-    let rules = broker.roles.rules(&session.role);
-    let permissions: Vec<_> = rules
-        .into_iter()
-        .flat_map(|rules| &rules.may)
-        .map(|permission| permission.as_str())
-        .collect();
-    Ok(Answer::ok(&json!({
-        "sid": session.sid.to_string(),
-        "user": session.user,
-        "role": session.role.as_str(),
-        "permissions": permissions,
-    })))
+    let rules = broker.roles.rules(session.role());
+    let permissions = rules.into_iter().flat_map(|rules| &rules.may);
+    let allowed = |endpoint: &&Endpoint| rules.is_some_and(|rules| rules.allows(endpoint));
+    let calls = broker.endpoints.iter().filter(allowed);
+    let grant = &session.grant;
+    let answer = WhoAmI {
+        sid: session.sid,
+        user: escape(grant.user.as_bytes(), USER_BYTES),
+        key: match &grant.login {
+            Login::PublicKey(key) => Some(key.clone()),
+            Login::Password => None,
+        },
+        role: grant.role.clone(),
+        permissions: permissions.map(ToString::to_string).collect(),
+        config: grant.config,
+        network: grant.network,
+        calls: calls.map(|endpoint| endpoint.name.clone()).collect(),
+    };
+    // Texts and lists of texts: it cannot fail.
+    Ok(Answer::ok(
+        &serde_json::to_value(answer).unwrap_or_default(),
+    ))
 }
 
 async fn forward(
@@ -141,7 +156,7 @@ async fn forward(
     if let Some(ours) = own::objection(&broker.supervisor, call, body.value()).await {
         let record = asked.denied(Some(endpoint.name.clone()), ours.as_str().to_owned());
         session.durable(broker, record).await?;
-        return Err(Answer::ours(asked.method, asked.path, &session.role, ours));
+        return Err(Answer::ours(asked.method, asked.path, session.role(), ours));
     }
     let record = asked.allowed(
         &endpoint.name,
@@ -152,7 +167,7 @@ async fn forward(
         Effect::Changes => session.durable(broker, record).await?,
         Effect::Reads => session.record(broker, record).await?,
     }
-    let rules = broker.roles.rules(&session.role);
+    let rules = broker.roles.rules(session.role());
     let sets = broker.endpoints.named(SETS_OPTIONS);
     let may_see = match (rules, sets) {
         (Some(rules), Some(sets)) if rules.allows(sets) => MaySee::Options,

@@ -203,15 +203,14 @@ impl Sessions {
                 sid,
                 cid,
                 uid,
-                user,
-                role,
+                grant,
             } => {
                 let [fd] = exactly(fds)?;
                 if self.open.contains_key(&sid) {
                     return Err(BrokerError::Reopened(sid));
                 }
                 let listener = listen(fd).map_err(|source| BrokerError::Listen { sid, source })?;
-                let session = Arc::new(Session::new(sid, cid, uid, user, role));
+                let session = Arc::new(Session::new(sid, cid, uid, grant));
                 let (stop, stopped) = watch::channel(false);
                 let serve = session::serve(self.broker.clone(), session, listener, stopped);
                 let task = self.tasks.spawn(serve).id();

@@ -15,7 +15,7 @@ use super::Broker;
 use super::answer::Answer;
 use super::call;
 use super::slot::Slot;
-use crate::model::{ConnectionId, Role, SessionId, escape};
+use crate::model::{ConnectionId, Grant, Role, SessionId};
 use crate::wire::limits::{API_CONNECTIONS, API_HEAD, API_HEAD_BYTES};
 use crate::wire::{Event, Outcome, Record};
 
@@ -25,37 +25,30 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How much of the user's name is shown.
-const USER_BYTES: usize = 256;
-
 /// One session, as the warden described it.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) sid: SessionId,
     cid: ConnectionId,
     uid: u32,
-    pub(super) user: String,
-    pub(super) role: Role,
+    pub(super) grant: Grant,
     calls: AtomicU64,
 }
 
 impl Session {
-    pub(super) fn new(
-        sid: SessionId,
-        cid: ConnectionId,
-        uid: u32,
-        user: String,
-        role: Role,
-    ) -> Self {
-        let user = escape(user.as_bytes(), USER_BYTES);
+    pub(super) fn new(sid: SessionId, cid: ConnectionId, uid: u32, grant: Grant) -> Self {
         Self {
             sid,
             cid,
             uid,
-            user,
-            role,
+            grant,
             calls: AtomicU64::new(0),
         }
+    }
+
+    /// What it may ask for.
+    pub(super) fn role(&self) -> &Role {
+        &self.grant.role
     }
 
     /// A number that no other call of the session has.

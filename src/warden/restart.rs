@@ -168,7 +168,7 @@ impl Warden {
         for (cid, connection) in &self.connections {
             if let State::Session(session) = &connection.state {
                 self.broker.tell(
-                    &open_in_broker(*cid, session),
+                    &open_in_broker(&self.host, *cid, session),
                     &[session.launched.socket.as_fd()],
                 );
             }

@@ -78,7 +78,7 @@ impl Warden {
         self.audit
             .tell(&WardenToAudit::OpenSession { facts, event }, &[]);
         self.broker.tell(
-            &open_in_broker(cid, &session),
+            &open_in_broker(&self.host, cid, &session),
             &[session.launched.socket.as_fd()],
         );
         connection.state = State::Session(session);
@@ -271,13 +271,17 @@ pub(super) fn tell(connection: &Connection, message: &WardenToConnection, fds: &
     }
 }
 
-pub(super) fn open_in_broker(cid: ConnectionId, session: &Session) -> WardenToBroker {
+pub(super) fn open_in_broker(host: &Host, cid: ConnectionId, session: &Session) -> WardenToBroker {
+    // As it is seen, where the kernel cannot do what was granted.
+    let config = host.config_access(session.grant.config);
     WardenToBroker::OpenSession {
         sid: session.sid,
         cid,
         uid: session.launched.uid,
-        user: session.grant.user.clone(),
-        role: session.grant.role.clone(),
+        grant: Grant {
+            config,
+            ..session.grant.clone()
+        },
     }
 }
 

@@ -1,10 +1,35 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ConfigAccess, KeyIdentity, Network, Role, SessionId};
+
 /// Where a session finds the broker; `HASSIO_SOCKET` names another place.
 pub const HASSIO_SOCKET: &str = "/run/hassio.sock";
 
 /// The server's own route that says who one is; it never goes to the Supervisor.
 pub const SESSION_PATH: &str = "/sshd/session";
+
+/// What it says: the `data` of its JSON envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAmI {
+    /// The session.
+    pub sid: SessionId,
+    /// The name that was logged in with.
+    pub user: String,
+    /// The key that was; none for a password.
+    pub key: Option<KeyIdentity>,
+    /// What may be asked of the API.
+    pub role: Role,
+    /// Its permissions, as `policy/roles.toml` names them. A role of the options may name single calls beside.
+    pub permissions: Vec<String>,
+    /// How the session sees `/config`.
+    pub config: ConfigAccess,
+    /// Which network it sees.
+    pub network: Network,
+    /// The endpoints that it may call, as `policy/endpoints.toml` names them; no other.
+    pub calls: Vec<String>,
+}
 
 /// Why an answer comes from this server and not from the Supervisor: the `error_key` of its JSON envelope. What the
 /// reader can do about it is in `extra_fields.hint`.

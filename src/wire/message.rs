@@ -1,9 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Event, Record};
-use crate::model::{
-    ChannelNumber, ConnectionId, Exit, Grant, Peer, Role, SessionId, Signal, Usage,
-};
+use crate::model::{ChannelNumber, ConnectionId, Exit, Grant, Peer, SessionId, Signal, Usage};
 
 /// What the front says to the warden.
 #[derive(Debug, Serialize, Deserialize)]
@@ -304,10 +302,8 @@ pub enum WardenToBroker {
         cid: ConnectionId,
         /// The only uid that may connect.
         uid: u32,
-        /// The user's name, for the records.
-        user: String,
-        /// What the session may ask for.
-        role: Role,
+        /// Who it is and what it may do.
+        grant: Grant,
     },
     /// Close the session's socket and all its connections, then answer `Closed`.
     CloseSession(SessionId),

@@ -12,7 +12,7 @@ pub mod limits;
 mod link;
 mod message;
 
-pub use api::{ApiFault, HASSIO_SOCKET, SESSION_PATH};
+pub use api::{ApiFault, HASSIO_SOCKET, SESSION_PATH, WhoAmI};
 pub use audit::{
     ApiDecision, ApiUpload, Event, ExecEnd, Field, Outcome, Record, SandboxFacts, SessionEnd,
     SftpOp, SftpSummary, StreamFacts,

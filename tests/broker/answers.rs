@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use hassio_sshd::wire::{ApiDecision, Event};
+use hassio_sshd::model::{ConfigAccess, Network};
+use hassio_sshd::wire::{ApiDecision, Event, WhoAmI};
 use serde_json::Value;
 
 use crate::harness::{Broker, Scratch, Supervisor, TOKEN, both, err, hassio, out, until};
@@ -90,15 +91,26 @@ fn a_legacy_word_works_and_names_the_new_one() {
 fn a_session_learns_who_it_is_and_the_supervisor_nothing() {
     let (supervisor, broker) = both(&[]);
     let session = broker.open("observer");
-    let data = session.get("/sshd/session").json()["data"].clone();
-    assert_eq!(data["sid"], session.sid.to_string());
+    let data = session.get("/sshd/session").json()["data"].take();
+    let who: WhoAmI = serde_json::from_value(data).unwrap();
+    assert_eq!((who.sid, who.user.as_str()), (session.sid, "root"));
+    assert_eq!(who.role.as_str(), "observer");
+    let key = who.key.unwrap();
     assert_eq!(
-        (&data["user"], &data["role"]),
-        (&"root".into(), &"observer".into())
+        (key.fingerprint.as_str(), key.comment.as_str()),
+        ("SHA256:abc", "me@home")
     );
     assert_eq!(
-        data["permissions"],
-        serde_json::json!(["read", "logs", "core-api", "jobs", "backup-list"])
+        (who.config, who.network),
+        (ConfigAccess::ReadOnly, Network::None)
+    );
+    assert_eq!(
+        who.permissions,
+        ["read", "logs", "core-api", "jobs", "backup-list"]
+    );
+    let may = |name: &str| who.calls.iter().any(|call| call == name);
+    assert!(
+        may("core.info") && may("host.logs-follow") && !may("core.restart") && !may("auth.list")
     );
     assert!(supervisor.requests().is_empty());
 }

@@ -12,7 +12,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hassio_sshd::broker::{self, BrokerError};
-use hassio_sshd::model::{ConnectionId, SessionId};
+use hassio_sshd::model::{
+    ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, SessionId,
+};
 use hassio_sshd::wire::{
     AuditToPeer, BrokerConfig, BrokerToWarden, Event, Link, Record, ReportToAudit, WardenToBroker,
 };
@@ -210,17 +212,22 @@ impl Broker {
         let sid = SessionId::new();
         let socket = self.scratch.path(&format!("{sid}.sock"));
         let listener = UnixListener::bind(&socket).unwrap();
-        let (cid, user, role) = (
-            ConnectionId::new(),
-            "root".to_owned(),
-            role.parse().unwrap(),
-        );
+        let login = Login::PublicKey(KeyIdentity {
+            fingerprint: "SHA256:abc".to_owned(),
+            algorithm: "ssh-ed25519".to_owned(),
+            comment: "me@home".to_owned(),
+        });
         let message = WardenToBroker::OpenSession {
             sid,
-            cid,
+            cid: ConnectionId::new(),
             uid,
-            user,
-            role,
+            grant: Grant {
+                user: "root".to_owned(),
+                login,
+                role: role.parse().unwrap(),
+                config: ConfigAccess::ReadOnly,
+                network: Network::None,
+            },
         };
         self.warden()
             .send_with(&message, &[listener.as_fd()])
