@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
@@ -18,11 +18,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 mod access;
+mod apps;
+mod backups;
+mod core;
 mod data;
+mod fault;
+mod record;
 mod reply;
 mod routes;
+mod table;
 
 use access::Role;
+use fault::Fault;
 use routes::Supervisor;
 
 /// Connections at a time; more wait in the backlog.
@@ -46,9 +53,12 @@ struct Options {
     /// Does not say which app calls.
     #[arg(long)]
     anonymous: bool,
+    /// What is wrong with every answer.
+    #[arg(long, value_enum)]
+    fault: Option<Fault>,
     /// Appends a JSON line for every request.
-    #[arg(long)]
-    log_requests: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Where Home Assistant's configuration.yaml is; a check fails when the word INVALID is in it.
     #[arg(long)]
     config_dir: Option<PathBuf>,
@@ -80,13 +90,19 @@ async fn serve(options: Options) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {}", listener.local_addr()?)?;
     stdout.flush()?;
+    let table = table::Table::new().ok_or(io::ErrorKind::InvalidData)?;
     let supervisor = Arc::new(Supervisor {
         token: options.token,
         role: options.role,
         state: options.state,
         anonymous: options.anonymous,
-        log: options.log_requests,
+        fault: options.fault,
+        recorder: record::Recorder(options.record),
         config_dir: options.config_dir,
+        table,
+        apps: Mutex::default(),
+        backups: Mutex::new(backups::Backups::new()),
+        sent: Arc::default(),
     });
     let mut connections = JoinSet::new();
     loop {

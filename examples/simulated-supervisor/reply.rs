@@ -1,14 +1,18 @@
-//! Responses: the envelope, plain text, and logs that go on for ever.
+//! Responses: the envelope, plain text, files, and logs that go on for ever.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::time::{Sleep, sleep};
@@ -22,6 +26,9 @@ const HISTORY: usize = 300;
 /// What a log shows if nobody says how much.
 const USUAL: usize = 100;
 
+/// What a file is made of.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
 /// A response's bytes.
 pub(crate) enum Stream {
     Whole(Full<Bytes>),
@@ -31,52 +38,88 @@ pub(crate) enum Stream {
         next: usize,
         pause: Pin<Box<Sleep>>,
     },
+    /// A file of zeros, counted as it leaves.
+    Zeros {
+        left: u64,
+        sent: Arc<AtomicU64>,
+    },
+    /// The beginning of an answer, and then the connection's end.
+    Cut(Option<Bytes>, Pin<Box<Sleep>>),
 }
 
 impl Body for Stream {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(context),
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let bytes = match self.get_mut() {
+            Self::Whole(body) => {
+                let polled = Pin::new(body).poll_frame(context);
+                return polled
+                    .map(|frame| frame.map(|frame| frame.map_err(|never| match never {})));
+            }
             Self::Log {
                 first,
                 name,
                 next,
                 pause,
-            } => {
-                let bytes = match first.take() {
-                    Some(bytes) => bytes,
-                    None => match pause.as_mut().poll(context) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(()) => {
-                            *pause = Box::pin(sleep(LINE));
-                            *next += 1;
-                            Bytes::from(line(name, *next))
-                        }
-                    },
-                };
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            } => match first.take() {
+                Some(bytes) => bytes,
+                None => match pause.as_mut().poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => {
+                        *pause = Box::pin(sleep(LINE));
+                        *next += 1;
+                        Bytes::from(line(name, *next))
+                    }
+                },
+            },
+            Self::Zeros { left: 0, .. } => return Poll::Ready(None),
+            Self::Zeros { left, sent } => {
+                let now = usize::try_from(*left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+                let count = u64::try_from(now).unwrap_or(*left);
+                *left -= count;
+                sent.fetch_add(count, Ordering::Relaxed);
+                Bytes::from_static(ZEROS.get(..now).unwrap_or_default())
             }
-        }
+            Self::Cut(first, pause) => match first.take() {
+                Some(bytes) => bytes,
+                // The beginning has to leave before the connection does.
+                None => match pause.as_mut().poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => {
+                        return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+                    }
+                },
+            },
+        };
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(body) => body.is_end_stream(),
-            Self::Log { .. } => false,
+            Self::Zeros { left, .. } => *left == 0,
+            Self::Log { .. } | Self::Cut(..) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Zeros { left, .. } => SizeHint::with_exact(*left),
+            Self::Log { .. } | Self::Cut(..) => SizeHint::default(),
         }
     }
 }
 
 pub(crate) type Reply = Response<Stream>;
 
-fn reply(status: StatusCode, kind: &'static str, text: String) -> Reply {
-    let mut response = Response::new(Stream::Whole(Full::new(Bytes::from(text))));
+pub(crate) fn bytes(status: StatusCode, kind: &'static str, bytes: impl Into<Bytes>) -> Reply {
+    let mut response = Response::new(Stream::Whole(Full::new(bytes.into())));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -87,25 +130,71 @@ fn reply(status: StatusCode, kind: &'static str, text: String) -> Reply {
 /// Without an envelope, as aiohttp answers.
 pub(crate) fn plain(status: StatusCode) -> Reply {
     let reason = status.canonical_reason().unwrap_or_default();
-    reply(
-        status,
-        "text/plain; charset=utf-8",
-        format!("{}: {reason}", status.as_u16()),
-    )
+    text(status, &format!("{}: {reason}", status.as_u16()))
 }
 
 pub(crate) fn text(status: StatusCode, text: &str) -> Reply {
-    reply(status, "text/plain; charset=utf-8", text.to_owned())
+    bytes(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+/// JSON without an envelope, as Core answers.
+pub(crate) fn bare(status: StatusCode, value: &Value) -> Reply {
+    bytes(status, "application/json", value.to_string())
 }
 
 pub(crate) fn ok(data: &Value) -> Reply {
     let envelope = format!(r#"{{"result":"ok","data":{data}}}"#);
-    reply(StatusCode::OK, "application/json; charset=utf-8", envelope)
+    bytes(StatusCode::OK, "application/json; charset=utf-8", envelope)
 }
 
 pub(crate) fn error(status: StatusCode, message: &str) -> Reply {
     let envelope = format!(r#"{{"result":"error","message":{}}}"#, json!(message));
-    reply(status, "application/json; charset=utf-8", envelope)
+    bytes(status, "application/json; charset=utf-8", envelope)
+}
+
+/// An answer of which only a part comes.
+pub(crate) fn cut() -> Reply {
+    let mut response = Response::new(Stream::Cut(
+        Some(Bytes::from_static(b"{\"result\":\"ok\",")),
+        Box::pin(sleep(LINE)),
+    ));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("500"));
+    response
+}
+
+/// A file of zeros, or the part of it that was asked for.
+pub(crate) fn file(name: &str, size: u64, headers: &HeaderMap, sent: Arc<AtomicU64>) -> Reply {
+    let range = headers.get("range").and_then(|range| range.to_str().ok());
+    let (first, last) = match range.map(|range| wanted_bytes(range, size)) {
+        None => (0, size.saturating_sub(1)),
+        Some(Some(range)) => range,
+        Some(None) => return plain(StatusCode::RANGE_NOT_SATISFIABLE),
+    };
+    let left = if size == 0 { 0 } else { last - first + 1 };
+    let mut response = Response::new(Stream::Zeros { left, sent });
+    let text = |text: String| HeaderValue::from_str(&text).ok();
+    let head = response.headers_mut();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static("application/tar"));
+    head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    head.extend(text(format!("attachment; filename={name}.tar")).map(|v| (CONTENT_DISPOSITION, v)));
+    if range.is_some() {
+        head.extend(text(format!("bytes {first}-{last}/{size}")).map(|v| (CONTENT_RANGE, v)));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    response
+}
+
+/// `bytes=FIRST-[LAST]`
+fn wanted_bytes(range: &str, size: u64) -> Option<(u64, u64)> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let first = first.parse().ok().filter(|first| *first < size)?;
+    let last = match last {
+        "" => size - 1,
+        last => last.parse::<u64>().ok()?.min(size - 1),
+    };
+    (first <= last).then_some((first, last))
 }
 
 /// Whether a log ends where it is now.
@@ -164,8 +253,9 @@ fn wanted_lines(headers: &HeaderMap, query: &str) -> usize {
     let of_range = skip
         .and_then(|skip| skip.parse().ok())
         .map(|skip: usize| skip.saturating_add(1));
-    let of_query = query
-        .strip_prefix("lines=")
+    let mut pairs = query.split('&');
+    let of_query = pairs
+        .find_map(|pair| pair.strip_prefix("lines="))
         .and_then(|lines| lines.parse().ok());
     of_range.or(of_query).unwrap_or(USUAL)
 }

@@ -85,7 +85,7 @@ impl Supervisor {
         let mut child = command(program)
             .args(["--listen", "127.0.0.1:0", "--token", TOKEN])
             .args(["--config-dir".as_ref(), scratch.0.as_os_str()])
-            .args(["--log-requests".as_ref(), log.as_os_str()])
+            .args(["--record".as_ref(), log.as_os_str()])
             .args(more)
             .stdout(Stdio::piped())
             .spawn()

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod calls;
 mod harness;
 mod life;
 mod own;

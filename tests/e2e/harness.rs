@@ -120,7 +120,7 @@ impl Server {
             command.args(["--listen", "127.0.0.1:0", "--token", TOKEN]);
             command.arg("--config-dir").arg(dir.join("config"));
             if setup.log_requests {
-                command.arg("--log-requests").arg(dir.join("requests"));
+                command.arg("--record").arg(dir.join("requests"));
             }
             command
                 .stdout(fs::File::create(dir.join("supervisor")).unwrap())
