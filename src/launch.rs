@@ -8,7 +8,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use hassio_sshd::audit::verify;
-use hassio_sshd::config::{Configs, Environment, Options, ServeArguments, VerifyArguments};
+use hassio_sshd::config::{
+    Configs, Environment, Offered, Options, ServeArguments, VerifyArguments,
+};
 use hassio_sshd::policy::sandbox::Sandbox;
 use hassio_sshd::sys::net::{self, Listening};
 use hassio_sshd::sys::{Errno, descriptor, process, wait};
@@ -134,15 +136,15 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> u8 {
 
 /// Reads the options; says what is wrong with them once, on stderr.
 fn read_options(arguments: &ServeArguments) -> Option<Configs> {
-    let roles = match hassio_sshd::config::known_roles() {
-        Ok(roles) => roles,
+    let offered = match Offered::shipped() {
+        Ok(offered) => offered,
         Err(error) => {
             start_log("info");
             tracing::error!("{}", line(&error));
             return None;
         }
     };
-    match Options::read(&arguments.options, &roles) {
+    match Options::read(&arguments.options, &offered) {
         Ok(read) => {
             start_log(read.options.log_level.as_str());
             for warning in read.warnings {

@@ -17,7 +17,7 @@ use tokio::task::{self, JoinSet};
 
 use crate::model::SessionId;
 use crate::policy::endpoints::{Endpoints, EndpointsError};
-use crate::policy::roles::{Roles, RolesError};
+use crate::policy::roles::{RoleRules, Roles, RolesError};
 use crate::wire::{
     AuditToPeer, BrokerConfig, BrokerToWarden, Link, LinkError, ReportToAudit, WardenToBroker,
 };
@@ -53,7 +53,7 @@ pub enum BrokerError {
     /// `policy/endpoints.toml` as it was compiled in.
     #[error("cannot use the table of endpoints")]
     Endpoints(#[source] EndpointsError),
-    /// `policy/roles.toml` as it was compiled in.
+    /// `policy/roles.toml` as it was compiled in, with the roles of the options.
     #[error("cannot use the table of roles")]
     Roles(#[source] RolesError),
     /// It has characters that no header can hold.
@@ -108,7 +108,7 @@ pub fn run(
     audit: Link<ReportToAudit, AuditToPeer>,
 ) -> Result<(), BrokerError> {
     let endpoints = Endpoints::shipped().map_err(BrokerError::Endpoints)?;
-    let roles = Roles::shipped().map_err(BrokerError::Roles)?;
+    let roles = roles(&config, &endpoints).map_err(BrokerError::Roles)?;
     let supervisor = Supervisor::new(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -256,6 +256,23 @@ impl Sessions {
             .await
             .map_err(BrokerError::Warden)
     }
+}
+
+/// The roles that ship, and those of the options.
+fn roles(config: &BrokerConfig, endpoints: &Endpoints) -> Result<Roles, RolesError> {
+    let mut roles = Roles::shipped()?;
+    if config.backup_download {
+        roles = roles.with_backup_download();
+    }
+    for role in &config.own_roles {
+        let rules = RoleRules::own(&role.may, role.config, role.network, endpoints);
+        let rules = rules.map_err(|source| RolesError::May {
+            role: role.name.clone(),
+            source,
+        })?;
+        roles = roles.with(role.name.clone(), rules)?;
+    }
+    Ok(roles)
 }
 
 fn exactly<const N: usize>(fds: Vec<OwnedFd>) -> Result<[OwnedFd; N], BrokerError> {

@@ -24,4 +24,4 @@ pub use environment::Environment;
 pub use options::{Folder, LogLevel, Options, Read};
 pub use places::{Configs, Places, Supervisor, SupervisorError};
 pub use problem::{ConfigError, Problem, Warning};
-pub use roles::{RoleView, known_roles};
+pub use roles::{Offered, OfferedError, RoleView};

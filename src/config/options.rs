@@ -8,11 +8,11 @@ use super::authorized_keys;
 use super::language::{digest, parse};
 use super::nearest::nearest;
 use super::problem::{ConfigError, Problem, Warning};
-use super::roles::{self, RoleView};
+use super::roles::{self, Offered, RoleView};
 use super::value::Value;
 use crate::model::{Network, Role, escape};
-use crate::wire::AuthorizedKey;
 use crate::wire::limits::PASSWORD_BYTES;
+use crate::wire::{AuthorizedKey, OwnRole};
 
 /// The largest options file that is read.
 const FILE_BYTES: u64 = 1024 * 1024;
@@ -21,11 +21,13 @@ const FILE_BYTES: u64 = 1024 * 1024;
 const BANNER_BYTES: usize = 4096;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 11] = [
+pub(super) const NAMES: [&str; 13] = [
     "authorized_keys",
     "password",
     "username",
     "default_role",
+    "roles",
+    "backup_download",
     "network",
     "folders",
     "sftp",
@@ -47,6 +49,10 @@ pub struct Options {
     pub default_role: Role,
     /// How that role sees the system.
     pub default_view: RoleView,
+    /// Roles beside those that ship.
+    pub own_roles: Vec<OwnRole>,
+    /// Whether the role `backup` may fetch backups.
+    pub backup_download: bool,
     /// Which network sessions see, where the options say so for all roles.
     pub network: Option<Network>,
     /// What is shown beside `/config`.
@@ -129,7 +135,7 @@ impl Options {
     ///
     /// # Errors
     /// `Unreadable`; `Syntax`; `Options` with everything that is wrong, not only the first.
-    pub fn read(path: &Path, known_roles: &[RoleView]) -> Result<Read, ConfigError> {
+    pub fn read(path: &Path, offered: &Offered) -> Result<Read, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
@@ -146,13 +152,13 @@ impl Options {
                 reason,
             },
         )?;
-        Self::from_value(value, known_roles).map_err(|problems| ConfigError::Options {
+        Self::from_value(value, offered).map_err(|problems| ConfigError::Options {
             path: path.to_owned(),
             problems,
         })
     }
 
-    fn from_value(mut value: Value, known_roles: &[RoleView]) -> Result<Read, Vec<Problem>> {
+    fn from_value(mut value: Value, offered: &Offered) -> Result<Read, Vec<Problem>> {
         let table = match &mut value {
             Value::Table(table) => std::mem::take(table),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => {
@@ -165,12 +171,21 @@ impl Options {
             problems: Vec::new(),
         };
         reader.refuse_unknown();
+        let own_roles = reader.roles(offered);
+        let own_views = own_roles.iter().map(|role| RoleView {
+            name: role.name.clone(),
+            config: role.config,
+            network: role.network,
+        });
+        let known_roles: Vec<RoleView> = offered.roles.iter().cloned().chain(own_views).collect();
+        let known_roles = known_roles.as_slice();
         let role_name = reader.one_of(
             "default_role",
             "operator",
             |name| roles::find(known_roles, name).cloned(),
             &roles::names(known_roles),
         );
+        let backup_download = reader.bool("backup_download").unwrap_or(false);
         let network = reader.network();
         let password = reader.password();
         let lines = reader.texts("authorized_keys", "a list of lines, each one public key");
@@ -253,6 +268,8 @@ impl Options {
                         username: "root".to_owned(),
                         default_role: default_view.name.clone(),
                         default_view,
+                        own_roles,
+                        backup_download,
                         network,
                         folders,
                         sftp,
@@ -341,6 +358,29 @@ impl Reader {
             // A key that was pasted without the brackets around it is long, and shown cut.
             Some(other) => self.wrong(name, other.shown(), right),
         }
+    }
+
+    /// The roles that are good; a bad one is a problem, and so is a key that names it.
+    fn roles(&mut self, offered: &Offered) -> Vec<OwnRole> {
+        let right = "a table of roles by name, each a table with may, config and network";
+        let mut good = Vec::new();
+        match self.take("roles") {
+            None => {}
+            Some(Value::Table(ref table)) => {
+                for (name, value) in table {
+                    match roles::own(name, value, offered) {
+                        Ok(role) => good.push(role),
+                        Err(roles::Wrong { value, right }) => {
+                            self.wrong::<()>("roles", value, &right);
+                        }
+                    }
+                }
+            }
+            Some(other) => {
+                self.wrong::<()>("roles", other.shown(), right);
+            }
+        }
+        good
     }
 
     fn password(&mut self) -> Option<Option<Zeroizing<String>>> {

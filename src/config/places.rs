@@ -128,6 +128,8 @@ impl Options {
                 log_level: log_level.clone(),
                 supervisor: places.supervisor.to_string(),
                 token: environment.token.map(|token| token.to_string()),
+                own_roles: self.own_roles,
+                backup_download: self.backup_download,
             },
             audit: AuditConfig {
                 log_level,

@@ -90,6 +90,23 @@ pub struct BrokerConfig {
     pub supervisor: String,
     /// Its token; none where the server runs outside Home Assistant.
     pub token: Option<String>,
+    /// Roles that the options add to `policy/roles.toml`.
+    pub own_roles: Vec<OwnRole>,
+    /// Whether the role `backup` may fetch backups.
+    pub backup_download: bool,
+}
+
+/// A role of the options, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnRole {
+    /// Its name.
+    pub name: Role,
+    /// Permissions and names of endpoints.
+    pub may: Vec<String>,
+    /// How it sees `/config`.
+    pub config: ConfigAccess,
+    /// Which network it sees.
+    pub network: Network,
 }
 
 /// What audit needs.

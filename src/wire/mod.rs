@@ -18,7 +18,9 @@ pub use audit::{
     SftpOp, SftpSummary, StreamFacts,
 };
 pub use codec::{CodecError, decode, encode, encode_config};
-pub use config::{AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, WardenConfig};
+pub use config::{
+    AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, OwnRole, WardenConfig,
+};
 pub use link::{Link, LinkError, Packet};
 pub use message::{
     AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,

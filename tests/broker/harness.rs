@@ -183,13 +183,12 @@ pub(crate) struct Session {
 
 impl Broker {
     pub(crate) fn start(scratch: Scratch, supervisor: &str, token: Option<&str>) -> Self {
+        Self::start_with(scratch, config(supervisor, token))
+    }
+
+    pub(crate) fn start_with(scratch: Scratch, config: BrokerConfig) -> Self {
         let (warden, broker_end) = Link::pair().unwrap();
         let (reports, audit_end) = Link::pair().unwrap();
-        let config = BrokerConfig {
-            log_level: "info".to_owned(),
-            supervisor: supervisor.to_owned(),
-            token: token.map(str::to_owned),
-        };
         let thread = thread::spawn(move || broker::run(config, broker_end, reports));
         let audit = Audit::listen(audit_end);
         Self {
@@ -247,6 +246,16 @@ impl Broker {
     pub(crate) fn end(&mut self) -> Result<(), BrokerError> {
         self.warden = None;
         self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+pub(crate) fn config(supervisor: &str, token: Option<&str>) -> BrokerConfig {
+    BrokerConfig {
+        log_level: "info".to_owned(),
+        supervisor: supervisor.to_owned(),
+        token: token.map(str::to_owned),
+        own_roles: Vec::new(),
+        backup_download: false,
     }
 }
 

@@ -14,3 +14,4 @@ mod harness;
 mod life;
 mod own;
 mod refusals;
+mod roles;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::known_roles;
+use crate::config::Offered;
 use crate::model::ConfigAccess;
 
 const KEY: &str =
@@ -9,9 +9,9 @@ fn lines(lines: &[&str]) -> KeyLines {
     let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
     parse(
         &lines,
-        crate::config::roles::find(&known_roles().unwrap(), "operator").unwrap(),
+        crate::config::roles::find(&Offered::shipped().unwrap().roles, "operator").unwrap(),
         None,
-        &known_roles().unwrap(),
+        &Offered::shipped().unwrap().roles,
     )
 }
 

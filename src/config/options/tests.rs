@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Environment, Places, known_roles};
+use crate::config::{Environment, Offered, Places};
 use crate::model::ConfigAccess;
 
 const KEY: &str =
@@ -9,7 +9,7 @@ fn read_as(text: &str, ending: &str) -> Result<Read, ConfigError> {
     let id = uuid::Uuid::now_v7();
     let path = std::env::temp_dir().join(format!("hassio-sshd-options-{id}.{ending}"));
     std::fs::write(&path, text).unwrap();
-    let read = Options::read(&path, &known_roles().unwrap());
+    let read = Options::read(&path, &Offered::shipped().unwrap());
     std::fs::remove_file(&path).unwrap();
     read
 }
@@ -232,7 +232,7 @@ fn a_file_that_is_none_is_named_with_line_and_column() {
     }
     let missing = Options::read(
         Path::new("/nonexistent/options.json"),
-        &known_roles().unwrap(),
+        &Offered::shipped().unwrap(),
     );
     assert!(
         missing
@@ -241,4 +241,93 @@ fn a_file_that_is_none_is_named_with_line_and_column() {
             .to_string()
             .contains("/nonexistent/options.json")
     );
+}
+
+fn with_roles(roles: &str, key: &str) -> String {
+    format!(r#"{{"authorized_keys": ["{key}"], "default_role": "monitor", "roles": {roles}}}"#)
+}
+
+#[test]
+fn roles_of_ones_own_can_be_a_keys_and_the_default() {
+    let roles = r#"{"monitor": {"may": ["read", "core.restart"]}, "files": {"may": [], "config": "read-write", "network": "shared"}}"#;
+    let configs = configs(read(&with_roles(roles, &format!(r#"role=\"files\" {KEY}"#))).unwrap());
+    let key = &configs.keys.authorized_keys[0];
+    assert_eq!(
+        (key.role.as_str(), key.config, key.network),
+        ("files", ConfigAccess::ReadWrite, Network::Shared)
+    );
+    // What a role does not say, it has not.
+    assert_eq!(configs.keys.default_role.as_str(), "monitor");
+    assert_eq!(
+        (configs.keys.default_config, configs.keys.default_network),
+        (ConfigAccess::Absent, Network::None)
+    );
+    let names: Vec<_> = configs
+        .broker
+        .own_roles
+        .iter()
+        .map(|role| role.name.as_str())
+        .collect();
+    assert_eq!(names, ["monitor", "files"]);
+    assert!(!configs.broker.backup_download);
+}
+
+#[test]
+fn a_bad_role_is_named_with_what_would_be_right() {
+    for (role, says) in [
+        (
+            r#""monitor": {"may": ["reed"]}"#,
+            r#"cannot be "monitor" with may "reed"; right would be perhaps "read""#,
+        ),
+        (
+            r#""monitor": {"may": ["core.restrat"]}"#,
+            r#"right would be perhaps "core.restart""#,
+        ),
+        (
+            r#""monitor": {"may": ["fly"]}"#,
+            "right would be permissions (read, logs, ",
+        ),
+        (r#""monitor": {"may": ["*"]}"#, r#"with may "*""#),
+        (
+            r#""monitor": {"may": ["auth.list"]}"#,
+            "that call is let through for nobody",
+        ),
+        (
+            r#""monitor": {"may": "read"}"#,
+            r#"with may "read"; right would be a list of texts"#,
+        ),
+        (r#""monitor": {}"#, "with may null; right would be a list"),
+        (
+            r#""monitor": {"may": [1]}"#,
+            "with may a list; right would be a list of texts",
+        ),
+        (
+            r#""monitor": {"may": [], "config": "rw"}"#,
+            "right would be read-write, read-only or absent",
+        ),
+        (
+            r#""monitor": {"may": [], "network": true}"#,
+            "right would be shared or none",
+        ),
+        (
+            r#""monitor": {"may": [], "confg": "absent"}"#,
+            r#"with "confg"; right would be config"#,
+        ),
+        (
+            r#""monitor": ["read"]"#,
+            "as a list; right would be a table",
+        ),
+        (
+            r#""Monitor": {"may": []}"#,
+            "right would be another name: a role name is 1 to 32 characters",
+        ),
+        (
+            r#""observer": {"may": []}"#,
+            "another name: admin, backup, observer, operator are there already",
+        ),
+    ] {
+        let said = problem(&with_roles(&format!("{{{role}}}"), KEY));
+        assert!(said.contains(says), "{says}\nnot in:\n{said}");
+    }
+    assert!(problem(&with_roles("[]", KEY)).contains("a table of roles by name"));
 }
