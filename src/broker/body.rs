@@ -71,7 +71,10 @@ pub(super) async fn read(
     }
     let collected = timeout(REPLY, Limited::new(body, API_BODY_BYTES).collect()).await;
     let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Ok(collected)) => {
+            slot.has_read();
+            collected.to_bytes()
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(format!("the body is longer than {API_BODY_BYTES} bytes"));
         }

@@ -3,12 +3,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use sha2::{Digest, Sha256};
 
 use super::Broker;
 use super::answer::Answer;
 use super::body::Outgoing;
+use super::head::Head;
 use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
@@ -31,14 +32,12 @@ pub(super) async fn respond(
     broker: Arc<Broker>,
     session: Arc<Session>,
     slot: Arc<Slot>,
+    head: Arc<Head>,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, Infallible> {
-    if let Some(event) = slot.take("its response was not read") {
-        session.report(&broker, event).await;
-    }
     let id = session.next_call();
     slot.begin(id);
-    let answer = match exchange(&broker, &session, &slot, id, request).await {
+    let answer = match exchange(&broker, &session, &slot, &head, id, request).await {
         Ok(answer) | Err(answer) => answer,
     };
     slot.answered(answer.status.as_u16(), answer.error);
@@ -61,6 +60,7 @@ async fn exchange(
     broker: &Broker,
     session: &Session,
     slot: &Arc<Slot>,
+    seen: &Head,
     id: u64,
     request: Request<Incoming>,
 ) -> Result<Answer, Answer> {
@@ -72,6 +72,12 @@ async fn exchange(
         path,
         query: head.uri.query(),
     };
+    if body.is_end_stream() {
+        slot.has_read();
+    }
+    if let Some(fault) = seen.fault() {
+        return Err(unfit(broker, session, &asked, None, fault).await);
+    }
     if path == SESSION_PATH && method == "GET" && asked.query.is_none() {
         return who_am_i(broker, session, &asked).await;
     }
@@ -89,10 +95,8 @@ async fn exchange(
             let body = match body::read(body, endpoint.body, &head.headers, slot.clone()).await {
                 Ok(body) => body,
                 Err(fault) => {
-                    let record = asked.denied(Some(endpoint.name.clone()), fault.clone());
-                    session.durable(broker, record).await?;
-                    let message = format!("bad request: {fault}");
-                    return Err(Answer::fault(ApiFault::Unfit, &message, ""));
+                    let endpoint = Some(endpoint.name.clone());
+                    return Err(unfit(broker, session, &asked, endpoint, &fault).await);
                 }
             };
             forward(broker, session, &asked, &call, &head.headers, body).await
@@ -111,6 +115,21 @@ async fn exchange(
 
 fn refusal(session: &Session, asked: &Asked<'_>, reason: &Reason<'_>) -> Answer {
     Answer::refusal(asked.method, asked.path, session.role(), reason)
+}
+
+/// The request is none, which is put on record first.
+async fn unfit(
+    broker: &Broker,
+    session: &Session,
+    asked: &Asked<'_>,
+    endpoint: Option<String>,
+    fault: &str,
+) -> Answer {
+    let record = asked.denied(endpoint, fault.to_owned());
+    match session.durable(broker, record).await {
+        Ok(()) => Answer::fault(ApiFault::Unfit, &format!("bad request: {fault}"), ""),
+        Err(unrecorded) => unrecorded,
+    }
 }
 
 async fn who_am_i(broker: &Broker, session: &Session, asked: &Asked<'_>) -> Result<Answer, Answer> {

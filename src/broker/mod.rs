@@ -26,6 +26,7 @@ mod answer;
 mod audit;
 mod body;
 mod call;
+mod head;
 mod headers;
 mod json;
 mod link;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
@@ -14,8 +14,9 @@ use tokio::time::{sleep, timeout};
 use super::Broker;
 use super::answer::Answer;
 use super::call;
+use super::head::{Head, Watched};
 use super::slot::Slot;
-use crate::model::{ConnectionId, Grant, Role, SessionId};
+use crate::model::{ConnectionId, Grant, Role, SessionId, escape};
 use crate::wire::limits::{API_CONNECTIONS, API_HEAD, API_HEAD_BYTES};
 use crate::wire::{Event, Outcome, Record};
 
@@ -155,24 +156,26 @@ fn objection(session: &Session, stream: &UnixStream, open: usize) -> Option<Even
     })
 }
 
-/// One connection, request after request.
+/// One connection, for one request: whatever follows it is not read.
 async fn converse(
     broker: Arc<Broker>,
     session: Arc<Session>,
     stream: UnixStream,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let slot = Arc::new(Slot::default());
+    let (slot, head) = (Arc::new(Slot::default()), Arc::new(Head::default()));
     let unfinished = {
         let service = service_fn(|request| {
-            call::respond(broker.clone(), session.clone(), slot.clone(), request)
+            let (broker, session) = (broker.clone(), session.clone());
+            call::respond(broker, session, slot.clone(), head.clone(), request)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(API_HEAD)
             .max_buf_size(API_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(Watched::new(stream, head.clone())), service);
+        let mut connection = pin!(connection.without_shutdown());
         loop {
             tokio::select! {
                 biased;
@@ -183,8 +186,8 @@ async fn converse(
                     }
                 }
                 ended = connection.as_mut() => {
-                    if let Err(error) = ended {
-                        tracing::debug!(sid = %session.sid, "a connection broke: {error}");
+                    if let Some(event) = strange(ended, &slot) {
+                        session.report(&broker, event).await;
                     }
                     break "the client went away";
                 }
@@ -195,6 +198,26 @@ async fn converse(
     if let Some(event) = slot.take(unfinished) {
         session.report(&broker, event).await;
     }
+}
+
+/// What a connection that is over has shown beside a request.
+fn strange<S>(ended: hyper::Result<Parts<TokioIo<Watched>, S>>, slot: &Slot) -> Option<Event> {
+    let (object, rule) = match ended {
+        // What is left may as well be a body that was not looked at.
+        Ok(parts) if parts.read_buf.is_empty() || !slot.read_whole() => return None,
+        Ok(_) => (
+            "bytes behind a request",
+            "a connection is for one request".to_owned(),
+        ),
+        Err(error) if error.is_parse() => ("head of a request", error.to_string()),
+        // The client went away, or was too slow.
+        Err(_) => return None,
+    };
+    Some(Event::PolicyDeny {
+        layer: "broker".to_owned(),
+        object: object.to_owned(),
+        rule: escape(rule.as_bytes(), 200),
+    })
 }
 
 /// Waits for the word to stop.

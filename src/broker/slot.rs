@@ -1,4 +1,5 @@
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -12,12 +13,14 @@ use tokio::sync::Notify;
 use super::call::hex;
 use crate::wire::{ApiUpload, Event};
 
-/// The call that a connection is busy with; HTTP/1.1 has one at a time. Its record is written by the connection's task,
+/// The one call of a connection. Its record is written by the connection's task,
 /// however the call ends: nothing here does more than count.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     call: Mutex<Option<OpenCall>>,
     ended: Notify,
+    /// Whether the request's body was read to its end.
+    read: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,17 @@ impl OpenCall {
 }
 
 impl Slot {
-    /// A call begins. The one before must have been taken.
+    /// The request has no more bytes.
+    pub(super) fn has_read(&self) {
+        self.read.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so.
+    pub(super) fn read_whole(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// The call begins.
     pub(super) fn begin(&self, id: u64) {
         let began = Instant::now();
         let call = OpenCall {
@@ -104,6 +117,7 @@ impl Slot {
 
     /// That was all of it.
     pub(super) fn uploaded_whole(&self, digest: &[u8]) {
+        self.has_read();
         self.change(|call| {
             let upload = call.upload.get_or_insert_default();
             upload.sha256.get_or_insert_with(|| hex(digest));

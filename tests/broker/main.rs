@@ -15,3 +15,4 @@ mod life;
 mod own;
 mod refusals;
 mod roles;
+mod smuggle;

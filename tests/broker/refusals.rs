@@ -92,69 +92,6 @@ fn another_uid_gets_no_byte() {
 }
 
 #[test]
-fn a_path_cannot_be_smuggled() {
-    let (supervisor, broker) = both(&[]);
-    let session = broker.open("admin");
-    for target in [
-        "/addons/../supervisor/info",
-        "/addons/x/../../core/restart",
-        "/addons/%2e%2e/info",
-        "/addons/..%2f../info",
-        "/addons/x%2finfo",
-        "//info",
-        "/info/",
-        "/./info",
-        "/addons/a%00/info",
-        "/addons/{slug}/info",
-        "/v2/info",
-        "/core/api/hassio/addons",
-        "/core/websocket",
-        "/info?x=../../",
-        "/core/logs?lines=../",
-        "/%69nfo",
-        "/sshd/../info",
-        "/sshd/other",
-        "/sshd/session?x=1",
-    ] {
-        let response = session.get(target);
-        assert_eq!(response.status, 403, "{target}: {}", response.raw);
-    }
-    for bytes in [
-        &b"GET /addons/\xc3\xa4/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"[..],
-        b"GET http://evil/addons/../info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"CONNECT evil:80 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /info\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01",
-    ] {
-        let response = session.raw(bytes);
-        assert!(
-            [400, 403, 0].contains(&response.status),
-            "{bytes:?}: {}",
-            response.raw
-        );
-    }
-    assert!(supervisor.requests().is_empty(), "{:?}", supervisor.paths());
-}
-
-#[test]
-fn headers_of_a_session_do_not_reach_the_supervisor() {
-    let (supervisor, broker) = both(&[]);
-    let session = broker.open("operator");
-    let head = "GET /info HTTP/1.1\r\nHost: evil\r\nConnection: close\r\nX-Supervisor-Token: a\r\nX-Hassio-Key: b\r\n\
-        Authorization: Bearer c\r\nCookie: d\r\nX-Forwarded-For: e\r\nX-Ingress-Path: f\r\n\r\n";
-    assert_eq!(session.raw(head.as_bytes()).status, 200);
-    let mut names: Vec<_> = supervisor.requests()[0]["headers"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
-    names.sort();
-    assert_eq!(names, ["accept", "authorization", "host", "user-agent"]);
-}
-
-#[test]
 fn only_good_bodies_go_out() {
     let (supervisor, broker) = both(&[]);
     let session = broker.open("operator");

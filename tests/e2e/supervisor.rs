@@ -164,8 +164,9 @@ fn a_brokers_connection_does_not_outlive_its_session() {
     let keeper = server.background(
         "python3 - <<'E'\nimport socket,array,time\ns=socket.socket(socket.AF_UNIX); s.bind('/config/pass'); s.listen(1)\n\
          c,_=s.accept(); m,a,_,_=c.recvmsg(1,socket.CMSG_SPACE(4)); fd=array.array('i',a[0][2])[0]\n\
-         k=socket.socket(fileno=fd); open('/config/got','w').close()\nwhile True:\n  try:\n    k.send(b'GET /info HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); d=k.recv(10)\n  except OSError: d=b''\n  \
-         if not d: open('/config/dead','w').close(); break\n  time.sleep(0.05)\nE",
+         k=socket.socket(fileno=fd); k.send(b'GET /core/logs/follow HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); k.recv(10)\n\
+         open('/config/got','w').close()\nwhile True:\n  try: d=k.recv(10)\n  except OSError: d=b''\n  \
+         if not d: open('/config/dead','w').close(); break\nE",
     );
     crate::harness::eventually("it listens", || {
         server.config("pass").exists().then_some(())
@@ -180,6 +181,9 @@ fn a_brokers_connection_does_not_outlive_its_session() {
         (server.config("got").exists() || server.config("refused").exists())
             .then(|| server.config("got").exists())
     });
+    if passed {
+        assert!(!server.config("dead").exists(), "it ended by itself");
+    }
     drop(giver);
     if passed {
         within(Duration::from_secs(3), "the connection is dead", || {

@@ -1,0 +1,181 @@
+//! Requests that could be read in two ways, written byte by byte: refused, on record, and nothing of them goes out.
+
+use std::io::{Read as _, Write as _};
+
+use hassio_sshd::wire::{ApiDecision, Event};
+
+use crate::harness::{Broker, Session, Supervisor, both, until};
+
+/// Sends bytes and reads until the broker closes: what came back.
+fn exchange(session: &Session, request: &[u8]) -> String {
+    let mut stream = session.connect();
+    // The broker may answer and close before it has all.
+    stream.write_all(request).map(drop).unwrap_or_default();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).map(drop).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn statuses(answer: &str) -> Vec<&str> {
+    let lines = answer.lines().filter(|line| line.starts_with("HTTP/1.1 "));
+    lines.map(|line| &line[9..12]).collect()
+}
+
+fn denials(broker: &Broker) -> usize {
+    let denied = |event: &Event| {
+        matches!(
+            event,
+            Event::ApiRequest {
+                decision: ApiDecision::Deny,
+                ..
+            } | Event::PolicyDeny { .. }
+        )
+    };
+    broker
+        .audit
+        .events()
+        .iter()
+        .filter(|event| denied(event))
+        .count()
+}
+
+/// Each is refused with one of these statuses, put on record, and the Supervisor hears nothing.
+fn refused(supervisor: &Supervisor, broker: &Broker, requests: &[&[u8]], allowed: &[&str]) {
+    for request in requests {
+        let session = broker.open("admin");
+        let before = denials(broker);
+        let answer = exchange(&session, request);
+        let shown = request.escape_ascii();
+        match statuses(&answer).as_slice() {
+            [status] if allowed.contains(status) => {}
+            other => panic!("{shown}: {other:?}\n{answer}"),
+        }
+        until("the record", || denials(broker) == before + 1);
+        assert!(
+            supervisor.requests().is_empty(),
+            "{shown}: {:?}",
+            supervisor.paths()
+        );
+    }
+}
+
+#[test]
+fn a_path_with_two_meanings_is_refused() {
+    let (supervisor, broker) = both(&[]);
+    let targets = [
+        "/addons/../supervisor/info",
+        "/addons/x/../../core/restart",
+        "/addons/./info",
+        "/addons/%2e%2e/info",
+        "/addons/..%2f../info",
+        "/addons/x%2finfo",
+        "/addons/x%252finfo",
+        "/addons/x%5cinfo",
+        "/addons/x;y/info",
+        "//info",
+        "/core//info",
+        "/info/",
+        "/./info",
+        "/%69nfo",
+        "/INFO",
+        "/Core/info",
+        "/addons/a%00/info",
+        "/addons/a%0d%0aX:%20y/info",
+        "/info?x=../../",
+        "/core/logs?lines=../",
+        "/core/logs?lines=5&lines=6",
+        "/core/logs?LINES=5",
+        "/core/logs?lines=5;x=1",
+        "/core/logs?%6cines=5",
+        "/core/logs?lines=5%26x=1",
+        "/core/logs?lines=5&x=%3Cscript%3E",
+        "/sshd/../info",
+        "/sshd/session?x=1",
+        "/v2/info",
+        "http://supervisor/addons/../info",
+        "http://supervisor//info",
+    ];
+    let requests: Vec<_> = targets
+        .iter()
+        .map(|target| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .collect();
+    let requests: Vec<_> = requests.iter().map(String::as_bytes).collect();
+    refused(&supervisor, &broker, &requests, &["403"]);
+}
+
+#[test]
+fn a_head_with_two_meanings_is_refused() {
+    let (supervisor, broker) = both(&[]);
+    let long = format!(
+        "GET /info HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "a".repeat(70_000)
+    );
+    let many = format!(
+        "GET /info HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "X: y\r\n".repeat(200)
+    );
+    let target = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000));
+    let requests: [&[u8]; 19] = [
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 2\r\n\r\n{}",
+        b"POST /core/restart HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /info HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET /info HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n",
+        b"GET /info HTTP/1.1\r\nHost: x\nX: a\r\n\r\n",
+        b"GET /info HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
+        b"GET /info HTTP/9.9\r\nHost: x\r\n\r\n",
+        long.as_bytes(),
+        many.as_bytes(),
+        target.as_bytes(),
+    ];
+    refused(&supervisor, &broker, &requests, &["400", "414", "431"]);
+}
+
+#[test]
+fn a_request_behind_a_request_is_not_read() {
+    let (supervisor, broker) = both(&[]);
+    for request in [
+        &b"GET /info HTTP/1.1\r\nHost: x\r\n\r\nGET /core/info HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        b"POST /core/check HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nGET /core/info HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /core/start HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /core/info HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let session = broker.open("operator");
+        let before = denials(&broker);
+        let answer = exchange(&session, request);
+        assert_eq!(statuses(&answer), ["200"], "{}: {answer}", request.escape_ascii());
+        assert!(answer.contains("connection: close"), "{answer}");
+        until("the record", || denials(&broker) == before + 1);
+    }
+    assert_eq!(supervisor.paths(), ["/info", "/core/check", "/core/start"]);
+}
+
+#[test]
+fn headers_of_a_session_choose_nothing_but_what_is_listed() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("operator");
+    let head = "GET /core/logs HTTP/1.1\r\nHost: evil\r\nX-Supervisor-Token: a\r\nX-Hassio-Key: b\r\nAuthorization: Bearer c\r\n\
+        Cookie: d\r\nX-Forwarded-For: e\r\nX-Ingress-Path: f\r\nX-HTTP-Method-Override: DELETE\r\nX-Original-URL: /auth/list\r\n\
+        X-Ha-Access: g\r\nConnection: keep-alive, Range\r\nUpgrade: websocket\r\nTE: trailers\r\nAccept: text/x-log\r\n\
+        Range: entries=:-4:\r\n\r\n";
+    assert_eq!(statuses(&exchange(&session, head.as_bytes())), ["200"]);
+    let requests = supervisor.requests();
+    let headers = requests[0]["headers"].as_object().unwrap();
+    let mut names: Vec<_> = headers.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["accept", "authorization", "host", "range", "user-agent"]
+    );
+    assert_eq!(headers["accept"], "text/x-log");
+    assert_eq!(headers["range"], "entries=:-4:");
+    assert_eq!(headers["authorization"], "Bearer (token)");
+    assert_eq!(requests[0]["token"], true);
+}
