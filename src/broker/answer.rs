@@ -1,10 +1,11 @@
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::own::Ours;
+use super::pace::TooMany;
 use super::slot::Source;
 use crate::model::{Role, escape};
 use crate::policy::endpoints::Reason;
@@ -117,6 +118,21 @@ impl Answer {
         Self::fault(ApiFault::Refused, &message, hint)
     }
 
+    /// The session has to wait.
+    pub(super) fn too_many(too_many: &TooMany) -> Self {
+        let TooMany {
+            resource,
+            limit,
+            after,
+            ..
+        } = too_many;
+        let message = format!("too many {resource}: a session may make {limit}");
+        let mut answer = Self::fault(ApiFault::TooMany, &message, "try again in a moment");
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        answer.headers.insert(RETRY_AFTER, seconds.into());
+        answer
+    }
+
     /// The call could not be put on record.
     pub(super) fn unrecorded() -> Self {
         let message = "the call could not be put on record, so it was not made";
@@ -136,5 +152,6 @@ fn status(fault: ApiFault) -> StatusCode {
             StatusCode::BAD_GATEWAY
         }
         ApiFault::NoSupervisor | ApiFault::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
+        ApiFault::TooMany => StatusCode::TOO_MANY_REQUESTS,
     }
 }

@@ -1,10 +1,12 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Broker;
 use super::answer::Answer;
@@ -13,7 +15,7 @@ use super::head::Head;
 use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
-use super::{body, own};
+use super::{body, own, pace};
 use crate::model::{Login, escape};
 use crate::policy::endpoints::{self, Call, Effect, Endpoint, Reason, SETS_OPTIONS, Verdict};
 use crate::wire::{ApiDecision, ApiFault, Event, Outcome, Record, SESSION_PATH, WhoAmI};
@@ -35,16 +37,37 @@ pub(super) async fn respond(
     head: Arc<Head>,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, Infallible> {
+    let permit = match session.pace.take(Instant::now()) {
+        Ok(permit) => permit,
+        Err(too_many) => {
+            if too_many.record == pace::Record::Yes {
+                let event = Event::LimitHit {
+                    resource: too_many.resource.to_owned(),
+                    limit: u64::from(too_many.limit),
+                };
+                session.report(&broker, event).await;
+            }
+            return Ok(respond_with(Answer::too_many(&too_many), slot, None));
+        }
+    };
     let id = session.next_call();
     slot.begin(id);
     let answer = match exchange(&broker, &session, &slot, &head, id, request).await {
         Ok(answer) | Err(answer) => answer,
     };
-    slot.answered(answer.status.as_u16(), answer.error);
-    let mut response = Response::new(CountedBody::new(answer.source, slot));
+    slot.answered(answer.status.as_u16(), answer.error.clone());
+    Ok(respond_with(answer, slot, Some(permit)))
+}
+
+fn respond_with(
+    answer: Answer,
+    slot: Arc<Slot>,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Response<CountedBody> {
+    let mut response = Response::new(CountedBody::new(answer.source, slot, permit));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    Ok(response)
+    response
 }
 
 /// A request as it is recorded.

@@ -31,6 +31,7 @@ mod headers;
 mod json;
 mod link;
 mod own;
+mod pace;
 mod reply;
 mod session;
 mod slot;
@@ -211,7 +212,13 @@ impl Sessions {
                     return Err(BrokerError::Reopened(sid));
                 }
                 let listener = listen(fd).map_err(|source| BrokerError::Listen { sid, source })?;
-                let session = Arc::new(Session::new(sid, cid, uid, grant));
+                let session = Arc::new(Session::new(
+                    sid,
+                    cid,
+                    uid,
+                    grant,
+                    self.broker.roles.limits(),
+                ));
                 let (stop, stopped) = watch::channel(false);
                 let serve = session::serve(self.broker.clone(), session, listener, stopped);
                 let task = self.tasks.spawn(serve).id();

@@ -15,8 +15,10 @@ use super::Broker;
 use super::answer::Answer;
 use super::call;
 use super::head::{Head, Watched};
+use super::pace::Pace;
 use super::slot::Slot;
 use crate::model::{ConnectionId, Grant, Role, SessionId, escape};
+use crate::policy::roles::Limits;
 use crate::wire::limits::{API_CONNECTIONS, API_HEAD, API_HEAD_BYTES};
 use crate::wire::{Event, Outcome, Record};
 
@@ -33,16 +35,24 @@ pub(super) struct Session {
     cid: ConnectionId,
     uid: u32,
     pub(super) grant: Grant,
+    pub(super) pace: Pace,
     calls: AtomicU64,
 }
 
 impl Session {
-    pub(super) fn new(sid: SessionId, cid: ConnectionId, uid: u32, grant: Grant) -> Self {
+    pub(super) fn new(
+        sid: SessionId,
+        cid: ConnectionId,
+        uid: u32,
+        grant: Grant,
+        limits: Limits,
+    ) -> Self {
         Self {
             sid,
             cid,
             uid,
             grant,
+            pace: Pace::new(limits),
             calls: AtomicU64::new(0),
         }
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::call::hex;
 use crate::wire::{ApiUpload, Event};
@@ -157,15 +157,22 @@ pub(super) struct CountedBody {
     source: Source,
     digest: Sha256,
     slot: Arc<Slot>,
+    /// The session's right to make a call, for as long as this lasts.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl CountedBody {
-    pub(super) fn new(source: Source, slot: Arc<Slot>) -> Self {
+    pub(super) fn new(
+        source: Source,
+        slot: Arc<Slot>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         let digest = Sha256::new();
         let mut body = Self {
             source,
             digest,
             slot,
+            _permit: permit,
         };
         // hyper asks nothing of a body that is over.
         if body.is_end_stream() {

@@ -103,9 +103,10 @@ impl CliError {
             } => match fault {
                 ApiFault::Refused => Exit::Refused,
                 ApiFault::Unfit | ApiFault::TokenRefused | ApiFault::BadAnswer => Exit::Failed,
-                ApiFault::NoSupervisor | ApiFault::Unreachable | ApiFault::Unrecorded => {
-                    Exit::Unreachable
-                }
+                ApiFault::NoSupervisor
+                | ApiFault::Unreachable
+                | ApiFault::Unrecorded
+                | ApiFault::TooMany => Exit::Unreachable,
             },
         }
     }

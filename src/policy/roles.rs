@@ -205,10 +205,23 @@ impl RoleRules {
     }
 }
 
+/// What one session may ask, whatever its role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Calls at a time.
+    pub calls_at_once: u16,
+    /// Calls a second, over time.
+    pub calls_a_second: u16,
+    /// Calls that may be saved up.
+    pub calls_in_a_burst: u16,
+}
+
 /// All roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roles {
     default: Role,
+    limits: Limits,
     permissions: BTreeMap<Permission, String>,
     roles: BTreeMap<Role, RoleRules>,
     download: Vec<(Role, BTreeSet<Permission>)>,
@@ -223,6 +236,9 @@ pub enum RolesError {
     /// The default names no role.
     #[error("the default role {0} is not in the table")]
     Default(Role),
+    /// A limit that lets nothing through.
+    #[error("a limit is zero")]
+    Limit,
     /// A permission that is not explained.
     #[error("the table does not say what the permission {0} is for")]
     Permission(Permission),
@@ -253,6 +269,16 @@ impl Roles {
         if !file.role.contains_key(&file.default) {
             return Err(RolesError::Default(file.default));
         }
+        let limits = file.limits;
+        if [
+            limits.calls_at_once,
+            limits.calls_a_second,
+            limits.calls_in_a_burst,
+        ]
+        .contains(&0)
+        {
+            return Err(RolesError::Limit);
+        }
         let explained = |permission: &Permission| file.permission.contains_key(permission);
         if let Some(missing) = Permission::ALL.into_iter().find(|p| !explained(p)) {
             return Err(RolesError::Permission(missing));
@@ -271,6 +297,7 @@ impl Roles {
         }
         Ok(Self {
             default: file.default,
+            limits: file.limits,
             permissions: file.permission,
             roles,
             download,
@@ -306,6 +333,12 @@ impl Roles {
         &self.default
     }
 
+    /// What one session may ask.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// What `role` may do, if there is such a role.
     #[must_use]
     pub fn rules(&self, role: &Role) -> Option<&RoleRules> {
@@ -338,6 +371,7 @@ impl Roles {
 #[serde(deny_unknown_fields)]
 struct File {
     default: Role,
+    limits: Limits,
     permission: BTreeMap<Permission, String>,
     role: BTreeMap<Role, Entry>,
 }
@@ -449,7 +483,8 @@ mod tests {
     fn a_bad_table_is_refused() {
         let explained: String = Permission::ALL.map(|p| format!("{p} = 'x'\n")).concat();
         let good = format!(
-            "default = 'a'\n[role.a]\nmay = ['read']\nconfig = 'absent'\nnetwork = 'none'\nwhy = 'x'\n[permission]\n{explained}"
+            "default = 'a'\n[role.a]\nmay = ['read']\nconfig = 'absent'\nnetwork = 'none'\nwhy = 'x'\n\
+             [limits]\ncalls_at_once = 1\ncalls_a_second = 1\ncalls_in_a_burst = 1\n[permission]\n{explained}"
         );
         assert!(Roles::parse(&good).is_ok());
         assert!(Roles::parse(&format!("{good}extra = 'x'")).is_err());
@@ -458,6 +493,8 @@ mod tests {
         assert!(Roles::parse(&good.replace("role.a", "role.A")).is_err());
         let default = Roles::parse(&good.replace("'a'", "'b'"));
         assert!(matches!(default, Err(RolesError::Default(_))));
+        let zero = Roles::parse(&good.replace("burst = 1", "burst = 0"));
+        assert!(matches!(zero, Err(RolesError::Limit)));
         let missing = Roles::parse(&good.replace("jobs = 'x'\n", ""));
         assert!(matches!(
             missing,

@@ -49,11 +49,13 @@ pub enum ApiFault {
     BadAnswer,
     /// The call could not be put on record, so it was not made.
     Unrecorded,
+    /// The session makes too many calls, at a time or in a second.
+    TooMany,
 }
 
 impl ApiFault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::Unfit,
         Self::NoSupervisor,
@@ -61,6 +63,7 @@ impl ApiFault {
         Self::TokenRefused,
         Self::BadAnswer,
         Self::Unrecorded,
+        Self::TooMany,
     ];
 
     /// As in the envelope.
@@ -74,6 +77,7 @@ impl ApiFault {
             Self::TokenRefused => "sshd_token_refused",
             Self::BadAnswer => "sshd_bad_answer",
             Self::Unrecorded => "sshd_unrecorded",
+            Self::TooMany => "sshd_too_many",
         }
     }
 

@@ -12,6 +12,7 @@ mod answers;
 mod calls;
 mod harness;
 mod life;
+mod limits;
 mod own;
 mod refusals;
 mod roles;
