@@ -15,7 +15,7 @@ use super::head::Head;
 use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
-use super::{body, own, pace};
+use super::{body, own, pace, session};
 use crate::model::{Login, escape};
 use crate::policy::endpoints::{self, Call, Effect, Endpoint, Reason, SETS_OPTIONS, Verdict};
 use crate::wire::{ApiDecision, ApiFault, Event, Outcome, Record, SESSION_PATH, WhoAmI};
@@ -41,10 +41,7 @@ pub(super) async fn respond(
         Ok(permit) => permit,
         Err(too_many) => {
             if too_many.record == pace::Record::Yes {
-                let event = Event::LimitHit {
-                    resource: too_many.resource.to_owned(),
-                    limit: u64::from(too_many.limit),
-                };
+                let event = session::limit(too_many.resource, too_many.limit);
                 session.report(&broker, event).await;
             }
             return Ok(respond_with(Answer::too_many(&too_many), slot, None));

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -160,10 +161,16 @@ fn objection(session: &Session, stream: &UnixStream, open: usize) -> Option<Even
             ),
         });
     }
-    (open >= API_CONNECTIONS).then(|| Event::LimitHit {
-        resource: "connections to the broker".to_owned(),
-        limit: u64::try_from(API_CONNECTIONS).unwrap_or(u64::MAX),
-    })
+    (open >= API_CONNECTIONS).then(|| limit("connections to the broker", API_CONNECTIONS))
+}
+
+/// A session wants more than it may have.
+pub(super) fn limit(resource: &str, limit: impl fmt::Display) -> Event {
+    Event::PolicyDeny {
+        layer: "broker".to_owned(),
+        object: resource.to_owned(),
+        rule: format!("a session may have {limit}"),
+    }
 }
 
 /// One connection, for one request: whatever follows it is not read.

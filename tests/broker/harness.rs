@@ -145,6 +145,12 @@ impl Audit {
         let (records, withhold) = (self.records.clone(), self.withhold.clone());
         thread::spawn(move || {
             while let Ok(report) = link.recv() {
+                // The real audit closes the link of whoever reports what is another process's to report.
+                let its_own = matches!(
+                    report.record.event,
+                    Event::ApiRequest { .. } | Event::ApiResponse { .. } | Event::PolicyDeny { .. }
+                );
+                assert!(its_own, "{:?}", report.record.event);
                 records.lock().unwrap().push(report.record);
                 if let (Some(receipt), false) = (report.receipt, withhold.load(Ordering::SeqCst)) {
                     link.send(&AuditToPeer::Durable(receipt)).unwrap();

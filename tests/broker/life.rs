@@ -94,7 +94,7 @@ fn a_session_has_32_connections_and_no_more() {
     until("the record", || {
         broker
             .audit
-            .has(|event| matches!(event, Event::LimitHit { limit: 32, .. }))
+            .has(|event| matches!(event, Event::PolicyDeny { rule, .. } if rule == "a session may have 32"))
     });
     assert_eq!(
         broker.open("operator").get("/info").status,

@@ -45,7 +45,7 @@ fn a_loop_gone_wild_is_told_to_wait_and_others_are_not() {
     );
     assert_eq!(other.get("/info").status, 200);
     assert_eq!(supervisor.requests().len(), good + 1);
-    let hit = |event: &Event| matches!(event, Event::LimitHit { resource, .. } if resource == "calls a second");
+    let hit = |event: &Event| matches!(event, Event::PolicyDeny { object, .. } if object == "calls a second");
     until("the record", || broker.audit.has(hit));
     for _ in 0..20 {
         session.get("/info");
@@ -76,7 +76,7 @@ fn a_session_has_16_calls_at_a_time() {
         })
         .collect();
     assert!(too_many(&session.get("/info")));
-    let hit = |event: &Event| matches!(event, Event::LimitHit { resource, limit: 16, .. } if resource == "calls at once");
+    let hit = |event: &Event| matches!(event, Event::PolicyDeny { object, rule, .. } if object == "calls at once" && rule == "a session may have 16");
     until("the record", || broker.audit.has(hit));
     assert_eq!(broker.open("operator").get("/info").status, 200);
     held.pop();
