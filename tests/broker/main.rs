@@ -14,6 +14,8 @@ mod harness;
 mod life;
 mod limits;
 mod own;
+mod process;
 mod refusals;
 mod roles;
 mod smuggle;
+mod streams;

@@ -1,0 +1,195 @@
+//! Gigabytes pass through, and the broker stays as small as it was; a call that changes something is on record before it is
+//! made, also when the broker dies under it.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use hassio_sshd::wire::{ApiDecision, Event};
+use sha2::{Digest, Sha256};
+
+use crate::harness::{Scratch, Session, Supervisor, until};
+use crate::process::Process;
+
+const GIB: u64 = 1024 * 1024 * 1024;
+
+/// How much more memory than before a stream may take.
+const GROWTH_KIB: u64 = 32 * 1024;
+
+/// How long two GiB may take; a test program is not optimised.
+const LONG: Duration = Duration::from_secs(60);
+
+fn both() -> (Supervisor, Process, Session) {
+    let scratch = Scratch::new();
+    let supervisor = Supervisor::start(&scratch, &[]);
+    let process = Process::start(scratch, &supervisor.address);
+    let session = process.broker.open("admin");
+    // Everything that the first call needs is there before anything is measured.
+    assert_eq!(session.get("/addons/core_mosquitto/info").status, 200);
+    (supervisor, process, session)
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a head, and says how many bytes follow.
+fn head(stream: &mut impl std::io::Read) -> u64 {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    length.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_download_of_two_gib_takes_no_memory() {
+    let (_supervisor, process, session) = both();
+    let before = process.peak_kib();
+    let began = Instant::now();
+    let mut stream = session.connect();
+    stream
+        .write_all(b"GET /backups/2a2a2a2a/download HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    assert_eq!(head(&mut stream), 2 * GIB);
+    let (mut total, mut digest, mut buffer) = (0, Sha256::new(), vec![0; 256 * 1024]);
+    loop {
+        let count = stream.read(&mut buffer).unwrap();
+        if count == 0 {
+            break;
+        }
+        digest.update(&buffer[..count]);
+        total += u64::try_from(count).unwrap();
+    }
+    assert_eq!(total, 2 * GIB);
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    let growth = process.peak_kib() - before;
+    assert!(growth < GROWTH_KIB, "it grew by {growth} KiB");
+    let expected = hex(&digest.finalize());
+    let recorded = |event: &Event| {
+        matches!(event, Event::ApiResponse { status: 200, bytes, sha256: Some(digest), error: None, .. }
+            if *bytes == total && *digest == expected)
+    };
+    until("the record", || process.broker.audit.has(recorded));
+}
+
+#[test]
+fn an_upload_of_two_gib_takes_no_memory() {
+    let (supervisor, process, session) = both();
+    let before = process.peak_kib();
+    let began = Instant::now();
+    let (begin, end) = (
+        &b"--b\r\nContent-Type: application/tar\r\n\r\n"[..],
+        &b"\r\n--b--\r\n"[..],
+    );
+    let length = 2 * GIB + u64::try_from(begin.len() + end.len()).unwrap();
+    let mut stream = session.connect();
+    write!(
+        stream,
+        "POST /backups/new/upload?location=.local&filename=a.tar HTTP/1.1\r\nHost: x\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    stream.write_all(begin).unwrap();
+    let zeros = vec![0; 256 * 1024];
+    for _ in 0..2 * GIB / 262_144 {
+        stream.write_all(&zeros).unwrap();
+    }
+    stream.write_all(end).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    let growth = process.peak_kib() - before;
+    assert!(growth < GROWTH_KIB, "it grew by {growth} KiB");
+    let requests = supervisor.requests();
+    let arrived = requests
+        .iter()
+        .find(|request| request["path"] == "/backups/new/upload")
+        .unwrap();
+    assert_eq!(arrived["body_bytes"], length);
+    assert_eq!(arrived["query"], "location=.local&filename=a.tar");
+    assert_eq!(arrived["headers"]["content-length"], length.to_string());
+    let recorded = |event: &Event| {
+        matches!(event, Event::ApiResponse { upload: Some(upload), .. }
+            if upload.bytes == length && upload.sha256.as_deref() == arrived["body_sha256"].as_str())
+    };
+    until("the record", || process.broker.audit.has(recorded));
+}
+
+#[test]
+fn a_reader_that_stops_holds_the_supervisor_back() {
+    let (supervisor, process, session) = both();
+    let before = process.peak_kib();
+    let mut stream = session.connect();
+    stream
+        .write_all(b"GET /backups/2a2a2a2a/download HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    assert_eq!(head(&mut stream), 2 * GIB);
+    let sent = || {
+        let address = supervisor.address.strip_prefix("http://").unwrap();
+        let mut control = TcpStream::connect(address).unwrap();
+        control
+            .write_all(b"GET /simulated/sent HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        control.read_to_string(&mut answer).unwrap();
+        let (_, bytes) = answer.split_once("\r\n\r\n").unwrap();
+        bytes.parse::<u64>().unwrap()
+    };
+    std::thread::sleep(Duration::from_secs(1));
+    let first = sent();
+    std::thread::sleep(Duration::from_secs(2));
+    // What sockets hold, in all.
+    assert_eq!(sent(), first, "it goes on being sent");
+    assert!(
+        first < 32 * 1024 * 1024,
+        "{first} bytes were sent to nobody"
+    );
+    let growth = process.peak_kib() - before;
+    assert!(growth < GROWTH_KIB, "it grew by {growth} KiB");
+    stream.read_exact(&mut vec![0; 64 * 1024 * 1024]).unwrap();
+    assert!(sent() > 64 * 1024 * 1024, "it does not go on");
+}
+
+#[test]
+fn a_broker_that_dies_leaves_a_request_without_an_answer() {
+    let (supervisor, mut process, session) = both();
+    let mut stream = session.connect();
+    stream
+        .write_all(b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    // The Supervisor takes a second to answer.
+    until("the request's arrival", || {
+        supervisor.paths().contains(&"/core/restart".to_owned())
+    });
+    process.child.kill().unwrap();
+    process.child.wait().unwrap();
+    let mut answer = Vec::new();
+    stream
+        .read_to_end(&mut answer)
+        .map(drop)
+        .unwrap_or_default();
+    assert_eq!(answer, b"");
+    let events = process.broker.audit.events();
+    let requested = events.iter().find_map(|event| match event {
+        Event::ApiRequest {
+            id,
+            endpoint: Some(name),
+            decision: ApiDecision::Allow,
+            ..
+        } if name == "core.restart" => Some(*id),
+        _ => None,
+    });
+    let requested = requested.expect("it is on record");
+    let answered =
+        |event: &Event| matches!(event, Event::ApiResponse { id, .. } if *id == requested);
+    assert!(!events.iter().any(answered), "{events:?}");
+}
