@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::supervisor::Supervisor;
-use crate::policy::endpoints::{Call, Own};
+use crate::policy::endpoints::{Call, Own, Parameter};
 
 /// Why a call is refused although the role has the permission: it is about this app, or could be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,16 @@ pub(super) async fn objection(
             Some(_) => return Some(Ours::Unclear),
         }
     }
+    let proposed;
+    if let Some(suggestion) = call.value(Parameter::Suggestion)
+        && endpoint.own == Own::Refused
+    {
+        match about(supervisor, suggestion).await {
+            Ok(reference) => proposed = reference,
+            Err(unclear) => return Some(unclear),
+        }
+        named.extend(proposed.as_deref());
+    }
     if named.is_empty() {
         return None;
     }
@@ -63,6 +73,27 @@ pub(super) async fn objection(
             .any(|slug| could_be(own, slug))
             .then_some(Ours::Named),
     }
+}
+
+/// What a suggestion of the resolution center is about: an app's slug, or something else's name, or nothing.
+async fn about(supervisor: &Supervisor, suggestion: &str) -> Result<Option<String>, Ours> {
+    let answer = supervisor.ask("/resolution/info").await;
+    let answer = answer.map_err(|_| Ours::Unknown)?;
+    let list = answer
+        .pointer("/data/suggestions")
+        .and_then(Value::as_array);
+    let same = |entry: &&Value| {
+        let uuid = entry.get("uuid").and_then(Value::as_str).map(bare_uuid);
+        uuid == Some(bare_uuid(suggestion))
+    };
+    // One that is not there is the Supervisor's to refuse.
+    let entry = list.ok_or(Ours::Unknown)?.iter().find(same);
+    let reference = entry.and_then(|entry| entry.get("reference"));
+    Ok(reference.and_then(Value::as_str).map(str::to_owned))
+}
+
+fn bare_uuid(text: &str) -> String {
+    text.replace('-', "").to_ascii_lowercase()
 }
 
 /// Whether the options of the app in an answer are ours, or could be.

@@ -93,21 +93,20 @@ impl Supervisor {
     }
 
     async fn ask_own_slug(&self) -> Result<String, Answer> {
-        const OWN_INFO: &str = "/addons/self/info";
-        let mut response = self
-            .request(
-                Method::GET,
-                OWN_INFO,
-                HeaderMap::new(),
-                None,
-                Deadline::Short,
-            )
-            .await?;
-        let bytes = whole(&mut response, API_ANSWER_BYTES).await?;
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let slug = answer.pointer("/data/slug").and_then(Value::as_str);
+        let info = self.ask("/addons/self/info").await?;
+        let slug = info.pointer("/data/slug").and_then(Value::as_str);
         slug.map(str::to_owned)
             .ok_or_else(|| bad_answer("it does not say which app we are"))
+    }
+
+    /// A question of the broker's own: the envelope of the answer, or null.
+    pub(super) async fn ask(&self, path: &str) -> Result<Value, Answer> {
+        let headers = HeaderMap::new();
+        let mut response = self
+            .request(Method::GET, path, headers, None, Deadline::Short)
+            .await?;
+        let bytes = whole(&mut response, API_ANSWER_BYTES).await?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     async fn send(

@@ -108,6 +108,30 @@ fn a_restore_leaves_this_app_alone() {
 }
 
 #[test]
+fn a_suggestion_about_this_app_is_not_applied() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    for uuid in [
+        "2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b",
+        "2B2B2B2B-2b2b-2b2b-2b2b-2b2b2b2b2b2b",
+    ] {
+        let path = format!("/resolution/suggestion/{uuid}");
+        let response = session.request("POST", &path, "");
+        assert_eq!(response.status, 403, "{}", response.raw);
+    }
+    let other = "/resolution/suggestion/1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a";
+    assert_eq!(session.request("POST", other, "").status, 200);
+    let dismissed = "/resolution/suggestion/2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b";
+    assert_eq!(session.request("DELETE", dismissed, "").status, 200);
+    let changed = supervisor
+        .requests()
+        .into_iter()
+        .filter(|request| request["method"] != "GET");
+    let paths: Vec<_> = changed.map(|request| request["path"].clone()).collect();
+    assert_eq!(paths, [other, dismissed]);
+}
+
+#[test]
 fn what_carries_calls_past_the_rules_is_closed() {
     let (supervisor, broker) = both(&[]);
     let session = broker.open("admin");
