@@ -119,6 +119,61 @@ fn a_role_is_held_and_the_denial_is_on_record() {
 }
 
 #[test]
+fn a_role_of_the_options_is_a_keys_role() {
+    let server = Server::start();
+    let line = format!(
+        "role=\"monitor\" {}",
+        public(&server.dir.join("client/key"))
+    );
+    let setup = Setup {
+        options: json!({
+            "authorized_keys": [line],
+            "roles": { "monitor": { "may": ["logs", "core.info"], "config": "absent" } },
+        }),
+        supervisor: true,
+        ..Setup::default()
+    };
+    let server = Server::at(server.into_dir(), setup);
+    server.run("hassio core logs").good();
+    server.run("hassio core info").good();
+    let done = server.run("hassio supervisor info");
+    assert_eq!(done.code(), 3, "{done:?}");
+    assert!(done.stderr.contains("the role monitor"), "{done:?}");
+    assert_ne!(server.run("ls /config/configuration.yaml").code(), 0);
+    let who = server.run("curl -s --unix-socket $HASSIO_SOCKET http://x/sshd/session");
+    let who: Value = serde_json::from_str(who.good()).unwrap();
+    assert_eq!(who["data"]["role"], "monitor");
+    assert_eq!(who["data"]["config"], "absent");
+    assert!(
+        who["data"]["key"]["fingerprint"]
+            .as_str()
+            .unwrap()
+            .starts_with("SHA256:")
+    );
+    assert!(
+        who["data"]["calls"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("host.logs-follow"))
+    );
+}
+
+#[test]
+fn too_many_connections_to_the_broker_do_not_cost_the_trail() {
+    let server = Server::with_supervisor();
+    let line = "python3 -c 'import socket,os\nk=[]\nfor i in range(40):\n  s=socket.socket(socket.AF_UNIX); \
+                s.connect(os.environ[\"HASSIO_SOCKET\"]); k.append(s)\nprint(k[39].recv(1))'";
+    assert_eq!(server.run(line).good().trim(), "b''");
+    server.run("hassio info").good();
+    let limit = |record: &Value| record["d"]["rule"] == "a session may have 32";
+    within(Duration::from_secs(3), "it is on record", || {
+        server.records_of("policy.deny").iter().any(limit)
+    });
+    let foreign = |record: &Value| record["d"]["layer"] == "audit";
+    assert!(!server.records_of("policy.deny").iter().any(foreign));
+}
+
+#[test]
 fn the_token_never_enters_a_session() {
     let server = Server::with(Setup {
         supervisor: true,
