@@ -147,3 +147,34 @@ fn every_route_of_the_supervisor_is_let_through_or_refused_by_name() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// The page that says it to people.
+const PAGE: &str = include_str!("../../docs/broker.md");
+
+#[test]
+fn the_page_says_what_each_role_may() {
+    let roles = Roles::shipped().unwrap();
+    let with = Roles::shipped().unwrap().with_backup_download();
+    let mark = |role: &str, permission| {
+        let has = |roles: &Roles| {
+            let rules = roles.rules(&role.parse().unwrap()).unwrap();
+            rules.may.contains(&permission)
+        };
+        match (has(&roles), has(&with)) {
+            (true, _) => "x",
+            (false, true) => "with the option `backup_download`",
+            (false, false) => "",
+        }
+    };
+    for (permission, why) in roles.permissions() {
+        let marks = ROLES.map(|role| mark(role, permission)).join(" | ");
+        let row = format!("| `{permission}` | {why} | {marks} |").replace("  ", " ");
+        assert!(PAGE.contains(&row), "not in docs/broker.md: {row}");
+    }
+    let limits = roles.limits();
+    let said = format!(
+        "A session may make {} calls at a time, {} a second over time, and {} in a burst",
+        limits.calls_at_once, limits.calls_a_second, limits.calls_in_a_burst
+    );
+    assert!(PAGE.contains(&said), "{said}");
+}
