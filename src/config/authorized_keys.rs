@@ -4,10 +4,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
-use super::nearest::nearest;
 use super::problem::Warning;
 use super::roles::{self, RoleView};
-use crate::model::{Network, escape};
+use crate::model::{Network, escape, nearest};
 use crate::wire::AuthorizedKey;
 use crate::wire::limits::AUTH_BLOB_BYTES;
 

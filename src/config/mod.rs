@@ -9,7 +9,6 @@ mod authorized_keys;
 mod command;
 mod environment;
 mod language;
-mod nearest;
 mod options;
 mod places;
 mod problem;

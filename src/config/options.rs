@@ -6,11 +6,10 @@ use zeroize::Zeroizing;
 
 use super::authorized_keys;
 use super::language::{digest, parse};
-use super::nearest::nearest;
 use super::problem::{ConfigError, Problem, Warning};
 use super::roles::{self, Offered, RoleView};
 use super::value::Value;
-use crate::model::{Network, Role, escape};
+use crate::model::{Network, Role, escape, nearest};
 use crate::wire::limits::PASSWORD_BYTES;
 use crate::wire::{AuthorizedKey, OwnRole};
 

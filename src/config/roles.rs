@@ -1,6 +1,5 @@
-use super::nearest::nearest;
 use super::value::Value;
-use crate::model::{ConfigAccess, Network, Role, escape};
+use crate::model::{ConfigAccess, Network, Role, escape, nearest};
 use crate::policy::endpoints::{Endpoints, EndpointsError};
 use crate::policy::roles::{MayError, Permission, RoleRules, Roles, RolesError};
 use crate::wire::OwnRole;

@@ -5,10 +5,12 @@
 
 mod grant;
 mod id;
+mod nearest;
 mod program;
 mod text;
 
 pub use grant::{ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, Role, RoleError};
 pub use id::{ChannelNumber, ConnectionId, SessionId};
+pub use nearest::{close, nearest};
 pub use program::{Exit, Program, Signal, Usage, WindowSize};
 pub use text::{cut, escape};

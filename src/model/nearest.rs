@@ -1,12 +1,20 @@
 /// The known word that `word` was probably meant to be: at most a third of it differs.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    close(word, known).into_iter().next()
+}
+
+/// All known words that `word` could have been meant to be, the likeliest first.
+#[must_use]
+pub fn close<'k>(word: &str, known: &[&'k str]) -> Vec<&'k str> {
     let word: Vec<char> = word.to_lowercase().chars().take(64).collect();
-    known
+    let mut found: Vec<_> = known
         .iter()
         .map(|candidate| (distance(&word, candidate), *candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .collect();
+    found.sort_by_key(|(distance, _)| *distance);
+    found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
 /// Levenshtein's distance: insertions, deletions and replacements.
@@ -28,7 +36,7 @@ fn distance(a: &[char], b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{close, nearest};
 
     #[test]
     fn a_slip_is_recognised_and_nonsense_is_not() {
@@ -38,5 +46,6 @@ mod tests {
         assert_eq!(nearest("Password", &known), Some("password"));
         assert_eq!(nearest("stfp", &["sftp", "scp"]), None);
         assert_eq!(nearest("colour", &known), None);
+        assert_eq!(close("scpp", &["sftp", "scp", "scpx"]), ["scp", "scpx"]);
     }
 }
