@@ -1,102 +1,372 @@
-use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::cell::OnceCell;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use reqwest::blocking::{Client, Response};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RANGE};
+use reqwest::blocking;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RANGE};
+use serde_json::Value;
 
 use super::CliError;
-use super::commands::Output;
+use super::error::Effect;
 use super::output;
-use super::parser::Invocation;
+use super::settings::Level;
+use super::tree::{Limit, Method};
+use crate::model::escape;
 use crate::wire::limits::{API_ANSWER_BYTES, API_ERROR_BYTES};
 
-/// How much of a log is copied at once.
-const CHUNK_BYTES: usize = 16 * 1024;
+/// How long a connection may take: whoever it is to is on the same machine or network.
+const CONNECT: Duration = Duration::from_secs(5);
 
-/// The bytes of a JSON answer, and its status.
+/// The broker has time limits of its own, and says more when one is over: it gets this much more time.
+const BROKERS_TIME: Duration = Duration::from_secs(15);
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// The session's socket to the broker, which has its own idea of who we are.
+    Socket(PathBuf),
+    /// The Supervisor, without a broker: `http://HOST[:PORT]`.
+    Address(String),
+}
+
+/// The way to the Supervisor. Nothing is opened before the first request.
+pub(super) struct Client {
+    place: Place,
+    token: Option<String>,
+    level: Level,
+    http: OnceCell<blocking::Client>,
+}
+
+/// One request.
+pub(super) struct Request {
+    pub(super) method: Method,
+    /// Path and query, encoded.
+    pub(super) path: String,
+    pub(super) accept: &'static str,
+    pub(super) range: Option<String>,
+    pub(super) body: Body,
+    /// How long its answer, or the next piece of it, is waited for.
+    pub(super) limit: Option<Duration>,
+}
+
+/// What a request carries.
+pub(super) enum Body {
+    None,
+    /// A JSON object.
+    Json(Value),
+    /// Anything.
+    Bytes(Vec<u8>),
+    /// What a reader gives.
+    Stream {
+        kind: String,
+        reader: Box<dyn Read + Send>,
+        /// How long it is, where that is known.
+        length: Option<u64>,
+    },
+}
+
+impl Request {
+    pub(super) fn new(method: Method, path: String) -> Self {
+        Self {
+            method,
+            path,
+            accept: "application/json",
+            range: None,
+            body: Body::None,
+            limit: Limit::Short.duration(),
+        }
+    }
+
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::Get, path.into())
+    }
+
+    pub(super) fn within(mut self, limit: Limit) -> Self {
+        self.limit = limit.duration();
+        self
+    }
+
+    pub(super) fn at_most(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    pub(super) fn with(mut self, body: &Value) -> Self {
+        self.body = Body::Json(body.clone());
+        self
+    }
+
+    fn effect(&self) -> Effect {
+        match self.method {
+            Method::Get => Effect::Looks,
+            Method::Post | Method::Put | Method::Delete => Effect::Changes,
+        }
+    }
+}
+
+/// The bytes of an answer.
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// Its media type, without parameters.
+    pub(super) kind: String,
+    pub(super) retry_after: Option<String>,
     pub(super) bytes: Vec<u8>,
+    pub(super) effect: Effect,
 }
 
-/// Makes a call and reads its answer whole.
-pub(super) fn ask(socket: &Path, invocation: &Invocation) -> Result<Answer, CliError> {
-    let response = send(socket, invocation)?;
-    let status = response.status().as_u16();
-    Ok(Answer {
-        status,
-        bytes: read(response, API_ANSWER_BYTES)?,
-    })
+/// An answer whose body is still to be read.
+pub(super) struct Streamed {
+    pub(super) response: blocking::Response,
+    limit: Option<Duration>,
+    effect: Effect,
 }
 
-/// Makes a call and copies its answer as it comes.
-pub(super) fn copy(socket: &Path, invocation: &Invocation) -> Result<(), CliError> {
-    let mut response = send(socket, invocation)?;
-    if !response.status().is_success() {
-        let status = response.status().as_u16();
-        let bytes = read(response, API_ANSWER_BYTES)?;
-        return output::answer(&Answer { status, bytes }, invocation.format);
+impl Client {
+    pub(super) fn new(place: Place, token: Option<String>, level: Level) -> Self {
+        Self {
+            place,
+            token,
+            level,
+            http: OnceCell::new(),
+        }
     }
-    let mut stdout = io::stdout().lock();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let length = match response.read(&mut chunk) {
-            Ok(0) => return Ok(()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(CliError::BrokeOff(cause(&error))),
+
+    /// One of the same kind, for another thread.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.place.clone(), self.token.clone(), self.level)
+    }
+
+    /// Makes a call and reads its answer whole.
+    pub(super) fn ask(&self, request: Request) -> Result<Answer, CliError> {
+        self.stream(request)?.whole()
+    }
+
+    /// Makes a call, and leaves its answer to be read.
+    pub(super) fn stream(&self, request: Request) -> Result<Streamed, CliError> {
+        let began = Instant::now();
+        let effect = request.effect();
+        let limit = match self.place {
+            Place::Socket(_) => request.limit.map(|limit| limit + BROKERS_TIME),
+            Place::Address(_) => request.limit,
         };
-        let bytes = chunk.get(..length).unwrap_or_default();
-        stdout
-            .write_all(bytes)
-            .and_then(|()| stdout.flush())
-            .map_err(CliError::Write)?;
+        self.debug(|| {
+            format!(
+                "{} {}{}",
+                request.method.as_str(),
+                request.path,
+                described(&request.body)
+            )
+        });
+        let http = self.http()?;
+        let origin = match &self.place {
+            Place::Socket(_) => "http://hassio",
+            Place::Address(address) => address.as_str(),
+        };
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut sent = http
+            .request(method, format!("{origin}{}", request.path))
+            .header(ACCEPT, request.accept);
+        if let Some(limit) = limit {
+            sent = sent.timeout(limit);
+        }
+        if let (Place::Address(_), Some(token)) = (&self.place, &self.token) {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+                CliError::usage(
+                    "the token has a character that no token has",
+                    "see --api-token",
+                )
+            })?;
+            value.set_sensitive(true);
+            sent = sent.header(AUTHORIZATION, value);
+        }
+        if let Some(range) = &request.range {
+            sent = sent.header(RANGE, range);
+        }
+        sent = match request.body {
+            Body::None => sent,
+            Body::Json(body) => sent
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.to_string()),
+            Body::Bytes(bytes) => sent
+                .header(CONTENT_TYPE, "application/octet-stream")
+                .body(bytes),
+            Body::Stream {
+                kind,
+                reader,
+                length,
+            } => sent.header(CONTENT_TYPE, kind).body(match length {
+                Some(length) => blocking::Body::sized(reader, length),
+                None => blocking::Body::new(reader),
+            }),
+        };
+        let response = sent
+            .send()
+            .map_err(|error| self.failed(&error, limit, effect))?;
+        self.debug(|| {
+            format!(
+                "status {} after {} ms",
+                response.status().as_u16(),
+                began.elapsed().as_millis()
+            )
+        });
+        Ok(Streamed {
+            response,
+            limit,
+            effect,
+        })
+    }
+
+    fn http(&self) -> Result<&blocking::Client, CliError> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let builder = blocking::Client::builder()
+            .no_proxy()
+            .timeout(None)
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .http1_only()
+            .user_agent(concat!("hassio/", env!("CARGO_PKG_VERSION")));
+        let builder = match &self.place {
+            Place::Socket(path) => builder.unix_socket(path.clone()),
+            Place::Address(_) => builder,
+        };
+        let http = builder
+            .build()
+            .map_err(|error| self.unreachable(cause(&error)))?;
+        Ok(self.http.get_or_init(|| http))
+    }
+
+    fn failed(&self, error: &reqwest::Error, limit: Option<Duration>, effect: Effect) -> CliError {
+        if error.is_connect() {
+            return self.unreachable(cause(error));
+        }
+        lost(error.is_timeout(), cause(error), limit, effect)
+    }
+
+    fn unreachable(&self, cause: String) -> CliError {
+        let (place, hint) = match &self.place {
+            Place::Socket(path) => (
+                path.display().to_string(),
+                "this command works inside a session of hassio-sshd; HASSIO_SOCKET names its socket, and --endpoint \
+                 and --api-token reach a Supervisor from elsewhere",
+            ),
+            Place::Address(address) => (
+                address.clone(),
+                "--endpoint says where the Supervisor is; it may also be restarting: try again in a minute",
+            ),
+        };
+        CliError::Connect { place, cause, hint }
+    }
+
+    /// Says something to who looks for an error; never a token, nor what a body holds.
+    fn debug(&self, text: impl FnOnce() -> String) {
+        if self.level >= Level::Debug {
+            output::say("debug", &text());
+        }
     }
 }
 
-fn send(socket: &Path, invocation: &Invocation) -> Result<Response, CliError> {
-    let unreachable = |error: reqwest::Error| CliError::Connect {
-        socket: socket.to_owned(),
-        cause: cause(&error),
-    };
-    // No deadline of its own: the broker has one for each endpoint, and says so when it is over.
-    let client = Client::builder()
-        .no_proxy()
-        .timeout(None)
-        .unix_socket(socket)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("hassio/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(unreachable)?;
-    let url = format!("http://hassio{}", invocation.path);
-    let accept = match invocation.output {
-        Output::Data => "application/json",
-        Output::Text => "text/plain",
-    };
-    let mut request = match invocation.method {
-        "POST" => client.post(url),
-        _ => client.get(url),
-    };
-    request = request.header(ACCEPT, accept);
-    if let Some(range) = &invocation.range {
-        request = request.header(RANGE, range);
+/// What a body is, without what is in it: passwords are.
+fn described(body: &Body) -> String {
+    match body {
+        Body::None => String::new(),
+        Body::Json(Value::Object(members)) => {
+            let names: Vec<_> = members.keys().map(String::as_str).collect();
+            format!(" with {}", names.join(", "))
+        }
+        Body::Json(_) => " with JSON".to_owned(),
+        Body::Bytes(bytes) => format!(" with {} bytes", bytes.len()),
+        Body::Stream { length, .. } => match length {
+            Some(length) => format!(" with {length} bytes"),
+            None => " with a stream".to_owned(),
+        },
     }
-    if let Some(body) = &invocation.body {
-        request = request
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.clone());
-    }
-    request.send().map_err(unreachable)
 }
 
-fn read(response: Response, limit_bytes: usize) -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
-    response
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|error| CliError::BrokeOff(cause(&error)))?;
-    Ok(bytes)
+impl Streamed {
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    }
+
+    /// Its media type, without parameters.
+    pub(super) fn kind(&self) -> String {
+        let kind = self.header("content-type").unwrap_or_default();
+        kind.split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+    }
+
+    /// Reads all of it.
+    pub(super) fn whole(mut self) -> Result<Answer, CliError> {
+        let (status, effect, limit) = (self.status(), self.effect, self.limit);
+        let kind = self.kind();
+        let retry_after = self.header("retry-after").map(str::to_owned);
+        let mut bytes = Vec::new();
+        let most = u64::try_from(API_ANSWER_BYTES).unwrap_or(u64::MAX);
+        let read = (&mut self.response).take(most + 1).read_to_end(&mut bytes);
+        if let Err(error) = read {
+            return Err(broken(&error, limit, effect));
+        }
+        if bytes.len() > API_ANSWER_BYTES {
+            return Err(CliError::Unexpected {
+                status,
+                what: "it is longer than any answer of the Supervisor".to_owned(),
+            });
+        }
+        Ok(Answer {
+            status,
+            kind,
+            retry_after,
+            bytes,
+            effect,
+        })
+    }
+
+    /// The next bytes; none at the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, CliError> {
+        loop {
+            match self.response.read(buffer) {
+                Ok(length) => return Ok(length),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(&error, self.limit, self.effect)),
+            }
+        }
+    }
+}
+
+fn broken(error: &std::io::Error, limit: Option<Duration>, effect: Effect) -> CliError {
+    let late = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<reqwest::Error>())
+        .is_some_and(reqwest::Error::is_timeout);
+    lost(late, cause(error), limit, effect)
+}
+
+fn lost(late: bool, cause: String, limit: Option<Duration>, effect: Effect) -> CliError {
+    match (late, limit) {
+        (true, Some(limit)) => CliError::Late {
+            seconds: limit.as_secs(),
+            effect,
+        },
+        _ => CliError::BrokeOff { cause, effect },
+    }
 }
 
 /// The innermost reason: `No such file or directory (os error 2)`.
@@ -105,5 +375,5 @@ fn cause(error: &dyn std::error::Error) -> String {
     while let Some(source) = inner.source() {
         inner = source;
     }
-    crate::model::escape(inner.to_string().as_bytes(), API_ERROR_BYTES)
+    escape(inner.to_string().as_bytes(), API_ERROR_BYTES)
 }

@@ -3,19 +3,21 @@
 
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::Value;
-use serde_saphyr::{DoubleQuoted, SerializeError, ser_options};
+use serde_saphyr::{DoubleQuoted, ser_options};
 
 /// Lines are not folded below this length: a line is what grep(1) finds.
 const LINE_CHARS: usize = 1_000_000;
 
 /// Writes a value, with a newline at its end.
-pub(super) fn to_string(value: &Value) -> Result<String, SerializeError> {
+pub(super) fn to_string(value: &Value) -> String {
     let options = ser_options! {
         yaml_12: true,
         no_lang_directive: true,
         folded_wrap_chars: LINE_CHARS,
     };
+    // What came out of a JSON parser goes into YAML, and JSON is YAML should it not.
     serde_saphyr::to_string_with_options(&Printed(value), options)
+        .unwrap_or_else(|_| format!("{value}\n"))
 }
 
 struct Printed<'v>(&'v Value);
@@ -91,7 +93,7 @@ mod tests {
     use serde_json::json;
 
     fn yaml(data: &Value) -> String {
-        to_string(data).unwrap()
+        to_string(data)
     }
 
     #[test]

@@ -1,0 +1,366 @@
+//! Backups: made and put back in whole or in part, and carried in and out.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::CliError;
+use super::client::{Body, Request, Streamed};
+use super::context::Context;
+use super::given::{Given, query_value};
+use super::output::{bytes as shown_bytes, note};
+use super::progress::Line;
+use super::tree::{Call, Limit, get, post};
+
+/// How much is read at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// `backups new`: in part as soon as a part is named.
+pub(super) fn new(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    let part = !given.list("app").is_empty() || !given.list("folders").is_empty();
+    let call = if part {
+        post("/backups/new/partial")
+    } else {
+        post("/backups/new/full")
+    };
+    send(context, given, call)
+}
+
+/// `backups restore`: likewise.
+pub(super) fn restore(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    let part = given.switch("homeassistant").is_some()
+        || !given.list("app").is_empty()
+        || !given.list("folders").is_empty();
+    let call = if part {
+        post("/backups/{slug}/restore/partial")
+    } else {
+        post("/backups/{slug}/restore/full")
+    };
+    send(context, given, call)
+}
+
+fn send(context: &Context, given: &Given<'_>, call: Call) -> Result<(), CliError> {
+    let request = given.request_by(call)?;
+    let request = match given.body() {
+        Some(body) => request.with(&body),
+        None => request,
+    };
+    let answer = context.ask(given, request)?;
+    context.finish(given, &answer)
+}
+
+/// `backups download`.
+pub(super) fn download(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    let slug = given.text("slug").unwrap_or_default();
+    let mut request = given
+        .request_by(get("/backups/{slug}/download"))?
+        .within(Limit::Operation);
+    request.accept = "application/tar, application/json";
+    if let Some(location) = given.text("location") {
+        request.path = format!("{}?location={}", request.path, query_value(location));
+    }
+    match given.text("output-file") {
+        Some("-") => {
+            let opened = context.client.stream(request)?;
+            if opened.status() != 200 {
+                return Err(context.helpful(given, opened.whole()?.error()));
+            }
+            let copied =
+                copy(context, opened, &mut io::stdout().lock(), 0).map_err(Copy::into_error)?;
+            note(&format!("{} written", shown_bytes(copied)));
+            Ok(())
+        }
+        name => {
+            let path = name.map_or_else(|| PathBuf::from(format!("{slug}.tar")), PathBuf::from);
+            into_file(context, given, request, &path)
+        }
+    }
+}
+
+fn into_file(
+    context: &Context,
+    given: &Given<'_>,
+    mut request: Request,
+    path: &Path,
+) -> Result<(), CliError> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let failed = |what| {
+        let path = part.clone();
+        move |source| CliError::File { what, path, source }
+    };
+    if path.is_dir() {
+        return Err(CliError::usage(
+            format!("{} is a folder", path.display()),
+            "--output-file names a file",
+        ));
+    }
+    let mut options = OpenOptions::new();
+    // A backup holds secrets. A link that somebody put there is not followed.
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    let mut file = options.open(&part).map_err(failed("open"))?;
+    let had = file.metadata().map_err(failed("open"))?.size();
+    if had > 0 {
+        request.range = Some(format!("bytes={had}-"));
+    }
+    let opened = context.client.stream(request)?;
+    let from = match opened.status() {
+        200 => 0,
+        206 if begins_at(&opened, had) => had,
+        _ => {
+            if had == 0 {
+                drop(file);
+                fs::remove_file(&part).map_err(failed("remove"))?;
+            }
+            return Err(not_sent(context, given, opened, had, &part)?);
+        }
+    };
+    if had > 0 {
+        note(&if from > 0 {
+            format!("going on after {}", shown_bytes(from))
+        } else {
+            "the server begins anew".to_owned()
+        });
+    }
+    file.set_len(from).map_err(failed("write"))?;
+    file.seek(SeekFrom::Start(from)).map_err(failed("write"))?;
+    let copied = copy(context, opened, &mut file, from);
+    let synced = file.sync_all().map_err(failed("write"));
+    let copied = copied.map_err(|error| match error {
+        Copy::Write(source) => failed("write")(source),
+        Copy::Read(error) => {
+            note(&format!(
+                "{} holds what came; the same command goes on from there",
+                part.display()
+            ));
+            error
+        }
+    })?;
+    synced?;
+    fs::rename(&part, path).map_err(failed("rename"))?;
+    note(&format!(
+        "{} written to {}",
+        shown_bytes(copied),
+        path.display()
+    ));
+    Ok(())
+}
+
+/// Why there is no backup in the answer.
+fn not_sent(
+    context: &Context,
+    given: &Given<'_>,
+    opened: Streamed,
+    had: u64,
+    part: &Path,
+) -> Result<CliError, CliError> {
+    let answer = opened.whole()?;
+    if answer.status == 416 || answer.status == 206 {
+        return Ok(CliError::Failed(format!(
+            "{} has {} and does not fit this backup: remove it and begin anew",
+            part.display(),
+            shown_bytes(had)
+        )));
+    }
+    // The Supervisor says nothing at all where there is no such backup.
+    let error = match (answer.status, answer.bytes.is_empty()) {
+        (404, true) => CliError::Answer {
+            message: format!(
+                "there is no backup {}",
+                given.text("slug").unwrap_or_default()
+            ),
+            status: 404,
+            fault: None,
+            hint: None,
+        },
+        _ => answer.error(),
+    };
+    Ok(context.helpful(given, error))
+}
+
+/// Whether the answer to a request for a part begins where we want it to.
+fn begins_at(opened: &Streamed, offset: u64) -> bool {
+    let range = opened
+        .header("content-range")
+        .and_then(|range| range.strip_prefix("bytes "));
+    let begin = range
+        .and_then(|range| range.split('-').next())
+        .and_then(|begin| begin.parse().ok());
+    begin == Some(offset)
+}
+
+enum Copy {
+    Read(CliError),
+    Write(io::Error),
+}
+
+impl Copy {
+    fn into_error(self) -> CliError {
+        match self {
+            Self::Read(error) => error,
+            Self::Write(error) => CliError::Write(error),
+        }
+    }
+}
+
+/// Writes what comes; how much there is then, with what was there.
+fn copy(
+    context: &Context,
+    mut opened: Streamed,
+    to: &mut impl Write,
+    from: u64,
+) -> Result<u64, Copy> {
+    let length = opened
+        .header("content-length")
+        .and_then(|length| length.parse::<u64>().ok());
+    let meter = Meter::new(length.map(|length| length + from), from);
+    let line = meter.show(context);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let ended = loop {
+        let length = match opened.read(&mut chunk) {
+            Ok(0) => break to.flush().map_err(Copy::Write),
+            Ok(length) => length,
+            Err(error) => break Err(Copy::Read(error)),
+        };
+        let bytes = chunk.get(..length).unwrap_or_default();
+        if let Err(error) = to.write_all(bytes) {
+            break Err(Copy::Write(error));
+        }
+        meter
+            .count
+            .fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
+    };
+    line.end();
+    ended.map(|()| meter.count.load(Ordering::Relaxed))
+}
+
+/// How many bytes have passed.
+struct Meter {
+    count: Arc<AtomicU64>,
+    all: Option<u64>,
+}
+
+impl Meter {
+    fn new(all: Option<u64>, from: u64) -> Self {
+        Self {
+            count: Arc::new(AtomicU64::new(from)),
+            all,
+        }
+    }
+
+    fn show(&self, context: &Context) -> Line {
+        let (count, all) = (Arc::clone(&self.count), self.all);
+        Line::begin(context.progress, move || {
+            let count = count.load(Ordering::Relaxed);
+            Some(match all.filter(|all| *all > 0) {
+                Some(all) => format!(
+                    "{} % of {}",
+                    count.saturating_mul(100) / all,
+                    shown_bytes(all)
+                ),
+                None => shown_bytes(count),
+            })
+        })
+    }
+}
+
+/// `backups upload`.
+pub(super) fn upload(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    let path = given.text("file").unwrap_or("-");
+    let (source, length): (Box<dyn Read + Send>, _) = if path == "-" {
+        (Box::new(io::stdin()), None)
+    } else {
+        let failed = |source| CliError::File {
+            what: "read",
+            path: path.into(),
+            source,
+        };
+        let file = File::open(path).map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
+        if about.is_dir() {
+            return Err(CliError::usage(
+                format!("{path} is a folder"),
+                "FILE is a backup's .tar",
+            ));
+        }
+        (Box::new(file), about.is_file().then_some(about.size()))
+    };
+    let meter = Meter::new(length, 0);
+    let line = meter.show(context);
+    let (kind, reader, length) = multipart(source, length, Arc::clone(&meter.count));
+    let mut request =
+        Request::new(super::tree::Method::Post, upload_path(given)).within(Limit::None);
+    request.body = Body::Stream {
+        kind,
+        reader,
+        length,
+    };
+    let answer = context.client.ask(request);
+    line.end();
+    context.printer.answer(&answer?)
+}
+
+fn upload_path(given: &Given<'_>) -> String {
+    let mut query = Vec::new();
+    for location in given.list("location") {
+        query.push(format!("location={}", query_value(location)));
+    }
+    if let Some(name) = given.text("filename") {
+        query.push(format!("filename={}", query_value(name)));
+    }
+    let path = "/backups/new/upload";
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", query.join("&"))
+    }
+}
+
+/// A file as the only part of a form (RFC 7578), without ever holding it.
+fn multipart(
+    source: Box<dyn Read + Send>,
+    length: Option<u64>,
+    count: Arc<AtomicU64>,
+) -> (String, Box<dyn Read + Send>, Option<u64>) {
+    // 122 random bits: no file has them by chance, and who makes a file cannot know them.
+    let boundary = uuid::Uuid::now_v7().simple().to_string();
+    let head = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"backup.tar\"\r\n\
+         Content-Type: application/tar\r\n\r\n"
+    );
+    let tail = format!("\r\n--{boundary}--\r\n");
+    let frame = u64::try_from(head.len() + tail.len()).unwrap_or(0);
+    let whole = length.map(|length| length + frame);
+    let reader = io::Cursor::new(head)
+        .chain(Counted { source, count })
+        .chain(io::Cursor::new(tail));
+    (
+        format!("multipart/form-data; boundary={boundary}"),
+        Box::new(reader),
+        whole,
+    )
+}
+
+struct Counted {
+    source: Box<dyn Read + Send>,
+    count: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(buffer)?;
+        self.count
+            .fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
+        Ok(length)
+    }
+}

@@ -1,0 +1,120 @@
+use std::io::{self, IsTerminal as _};
+
+use super::client::{Answer, Client, Request};
+use super::given::Given;
+use super::output::{Colour, Format, Printer, Screen, note};
+use super::progress::{Line, Watch};
+use super::query::Query;
+use super::settings::{Environment, Settings};
+use super::tree::{Needed, To};
+use super::{CliError, confirm, suggest};
+
+/// What a command works with.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) printer: Printer,
+    /// Whether waiting is shown.
+    pub(super) progress: bool,
+    pub(super) colour: Colour,
+}
+
+impl Context {
+    pub(super) fn new(given: &Given<'_>) -> Result<Self, CliError> {
+        let settings = Settings::new(given, &Environment::read())?;
+        let colour = if settings.colour {
+            Colour::On
+        } else {
+            Colour::Off
+        };
+        let screen = Screen::of_stdout(colour);
+        let (output, query) = (given.text("output"), given.text("query"));
+        if given.on("raw-json") && (output.is_some() || query.is_some()) {
+            return Err(CliError::usage(
+                "--raw-json is the answer untouched",
+                "it goes with neither --output nor --query",
+            ));
+        }
+        let format = match output {
+            Some("table") => Format::Table,
+            Some("yaml") => Format::Yaml,
+            Some("json") => Format::Json,
+            Some(other) => {
+                return Err(CliError::usage(
+                    format!("'{other}' is no way to show an answer"),
+                    "--output is table, yaml or json",
+                ));
+            }
+            None if settings.raw_json && query.is_none() => Format::Raw,
+            None if screen.is_terminal() => Format::Table,
+            None => Format::Yaml,
+        };
+        Ok(Self {
+            client: Client::new(settings.place, settings.token, settings.level),
+            printer: Printer {
+                format,
+                query: query.map(Query::parse).transpose()?,
+                screen,
+            },
+            progress: settings.progress && io::stderr().is_terminal(),
+            colour,
+        })
+    }
+
+    /// Makes a call of the command, with a line that says so if it takes long.
+    pub(super) fn ask(&self, given: &Given<'_>, request: Request) -> Result<Answer, CliError> {
+        let watch = Watch::of(given, &self.client).filter(|_| self.progress);
+        let line = Line::begin(self.progress, move || watch.as_ref().and_then(Watch::look));
+        let answer = self.client.ask(request);
+        line.end();
+        answer
+    }
+
+    /// Does what a command of the table does that has no code of its own.
+    pub(super) fn perform(&self, given: &Given<'_>) -> Result<(), CliError> {
+        if let Some(question) = given.node.confirm {
+            confirm::ask(question, given)?;
+        }
+        let answer = self.ask(given, given.request()?)?;
+        self.finish(given, &answer)
+    }
+
+    /// Prints the answer to a command's call.
+    pub(super) fn finish(&self, given: &Given<'_>, answer: &Answer) -> Result<(), CliError> {
+        if let (Some(text), true) = (given.node.note, answer.is_success()) {
+            note(text);
+        }
+        let shown = self.printer.answer(answer);
+        shown.map_err(|error| self.helpful(given, error))
+    }
+
+    /// The error, with close slugs where the one that was given does not exist.
+    pub(super) fn helpful(&self, given: &Given<'_>, error: CliError) -> CliError {
+        match error {
+            CliError::Answer {
+                message,
+                status: status @ (400 | 404),
+                fault: None,
+                hint: None,
+            } => {
+                let hint = suggest::hint(&self.client, given);
+                CliError::Answer {
+                    message,
+                    status,
+                    fault: None,
+                    hint,
+                }
+            }
+            error => error,
+        }
+    }
+}
+
+/// The argument that names something of the Supervisor's, and what was given for it.
+pub(super) fn subject<'g>(
+    given: &'g Given<'_>,
+) -> Option<(&'static super::tree::Argument, &'g str)> {
+    given.node.arguments.iter().find_map(|argument| {
+        let inside = matches!(argument.to, To::Slug | To::Path) && argument.needed != Needed::Many;
+        Some((argument, given.text(argument.name)?)).filter(|_| inside)
+    })
+}

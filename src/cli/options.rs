@@ -1,0 +1,332 @@
+//! An app's options: changing single ones in the whole, and showing what changed. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::CliError;
+
+/// `KEY=VALUE`, `KEY:=JSON` or `KEY-`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Assignment {
+    key: Vec<String>,
+    change: Change,
+}
+
+#[derive(Debug, PartialEq)]
+enum Change {
+    /// JSON if it reads as JSON and what was there is no text; else text.
+    Guess(String),
+    Json(Value),
+    Remove,
+}
+
+impl Assignment {
+    pub(super) fn parse(text: &str) -> Result<Self, CliError> {
+        let wrong = |what: &str| {
+            CliError::usage(
+                format!("'{text}' {what}"),
+                "write KEY=VALUE, KEY:=JSON or KEY-",
+            )
+        };
+        let (key, change) = match text.split_once('=') {
+            Some((key, json)) if key.ends_with(':') => {
+                let value =
+                    serde_json::from_str(json).map_err(|_| wrong("has no JSON behind :="))?;
+                (key.trim_end_matches(':'), Change::Json(value))
+            }
+            Some((key, value)) => (key, Change::Guess(value.to_owned())),
+            None => match text.strip_suffix('-') {
+                Some(key) => (key, Change::Remove),
+                None => return Err(wrong("is no change")),
+            },
+        };
+        let key: Vec<String> = key.split('.').map(str::to_owned).collect();
+        if key.iter().any(String::is_empty) {
+            return Err(wrong("has no key, or an empty part in it"));
+        }
+        Ok(Self { key, change })
+    }
+
+    /// Puts it into data.
+    pub(super) fn apply(&self, data: &mut Value) -> Result<(), CliError> {
+        let Some((last, parents)) = self.key.split_last() else {
+            return Ok(());
+        };
+        let mut at = data;
+        for part in parents {
+            at = self.step(at, part)?;
+        }
+        match (at, &self.change) {
+            (Value::Object(members), Change::Remove) => members
+                .remove(last)
+                .map(drop)
+                .ok_or_else(|| self.wrong("there is no such option")),
+            (Value::Object(members), change) => {
+                let value = change.value(members.get(last));
+                members.insert(last.clone(), value);
+                Ok(())
+            }
+            (Value::Array(items), change) => {
+                let index: usize = last
+                    .parse()
+                    .map_err(|_| self.wrong("it is a list: use a number"))?;
+                match (index.cmp(&items.len()), change) {
+                    (std::cmp::Ordering::Less, Change::Remove) => drop(items.remove(index)),
+                    (std::cmp::Ordering::Less, change) => {
+                        let value = change.value(items.get(index));
+                        if let Some(item) = items.get_mut(index) {
+                            *item = value;
+                        }
+                    }
+                    (std::cmp::Ordering::Equal, Change::Guess(_) | Change::Json(_)) => {
+                        items.push(change.value(None))
+                    }
+                    (std::cmp::Ordering::Equal | std::cmp::Ordering::Greater, _) => {
+                        return Err(self.wrong(&format!("the list has {} items", items.len())));
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(self.wrong("what it is in is neither a list nor has names")),
+        }
+    }
+
+    /// One part deeper; what is not there yet becomes an object, at the end of a list a new item.
+    fn step<'v>(&self, at: &'v mut Value, part: &str) -> Result<&'v mut Value, CliError> {
+        match at {
+            Value::Object(members) => Ok(members
+                .entry(part.to_owned())
+                .or_insert_with(|| Value::Object(Map::new()))),
+            Value::Array(items) => {
+                let count = items.len();
+                let index: usize = part
+                    .parse()
+                    .map_err(|_| self.wrong("it is a list: use a number"))?;
+                if index == count {
+                    items.push(Value::Object(Map::new()));
+                }
+                items
+                    .get_mut(index)
+                    .ok_or_else(|| self.wrong(&format!("the list has {count} items")))
+            }
+            _ => Err(self.wrong("what it is in is neither a list nor has names")),
+        }
+    }
+
+    fn wrong(&self, why: &str) -> CliError {
+        CliError::usage(
+            format!("cannot change {}: {why}", self.key.join(".")),
+            "`hassio apps options get SLUG` shows them",
+        )
+    }
+}
+
+impl Change {
+    fn value(&self, before: Option<&Value>) -> Value {
+        match self {
+            Self::Json(value) => value.clone(),
+            Self::Remove => Value::Null,
+            Self::Guess(text) => match serde_json::from_str::<Value>(text) {
+                // A password of digits stays text.
+                Ok(value) if !matches!(before, Some(Value::String(_))) => value,
+                Ok(Value::String(text)) => Value::String(text),
+                _ => Value::String(text.clone()),
+            },
+        }
+    }
+}
+
+/// The value at `a.0.b`.
+pub(super) fn at<'v>(data: &'v Value, key: &str) -> Option<&'v Value> {
+    key.split('.').try_fold(data, |value, part| match value {
+        Value::Object(members) => members.get(part),
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
+}
+
+/// The names that a schema says are passwords, at whatever depth.
+pub(super) fn secrets(schema: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    collect(schema, &mut found, 0);
+    found
+}
+
+fn collect(schema: &Value, found: &mut BTreeSet<String>, depth: usize) {
+    const DEPTH: usize = 16;
+    match schema {
+        Value::Array(items) if depth < DEPTH => {
+            for item in items {
+                collect(item, found, depth + 1);
+            }
+        }
+        Value::Object(members) if depth < DEPTH => {
+            let text = |name| members.get(name).and_then(Value::as_str);
+            let secret = text("format") == Some("password") || text("type") == Some("password");
+            if let (true, Some(name)) = (secret, text("name")) {
+                found.insert(name.to_owned());
+            }
+            if let Some(inner) = members.get("schema") {
+                collect(inner, found, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What changed, a line for each: `- key: old`, `+ key: new`. Passwords are not shown.
+pub(super) fn difference(before: &Value, after: &Value, secrets: &BTreeSet<String>) -> Vec<String> {
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    flatten(before, String::new(), &mut old);
+    flatten(after, String::new(), &mut new);
+    let mut lines = Vec::new();
+    let find = |list: &[(String, Value)], key: &str| {
+        list.iter()
+            .find(|(other, _)| other == key)
+            .map(|(_, value)| value.clone())
+    };
+    for (key, value) in &old {
+        match find(&new, key) {
+            Some(other) if other == *value => {}
+            other => {
+                lines.push(format!("- {key}: {}", shown(key, value, secrets)));
+                if let Some(other) = other {
+                    lines.push(format!("+ {key}: {}", shown(key, &other, secrets)));
+                }
+            }
+        }
+    }
+    for (key, value) in &new {
+        if find(&old, key).is_none() {
+            lines.push(format!("+ {key}: {}", shown(key, value, secrets)));
+        }
+    }
+    lines
+}
+
+fn shown(key: &str, value: &Value, secrets: &BTreeSet<String>) -> String {
+    let secret = key.split('.').any(|part| secrets.contains(part));
+    if secret {
+        "(a password)".to_owned()
+    } else {
+        value.to_string()
+    }
+}
+
+fn flatten(value: &Value, key: String, out: &mut Vec<(String, Value)>) {
+    let inside = |name: &str| {
+        if key.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{key}.{name}")
+        }
+    };
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, value) in members {
+                flatten(value, inside(name), out);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for (index, value) in items.iter().enumerate() {
+                flatten(value, inside(&index.to_string()), out);
+            }
+        }
+        leaf => out.push((key, leaf.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn set(data: &Value, assignments: &[&str]) -> Result<Value, CliError> {
+        let mut data = data.clone();
+        for text in assignments {
+            Assignment::parse(text)?.apply(&mut data)?;
+        }
+        Ok(data)
+    }
+
+    #[test]
+    fn single_options_are_changed_and_the_others_stay() {
+        let data = json!({ "logins": [{ "username": "a", "password": "1" }], "port": 1883, "tls": false, "name": "x" });
+        for (assignments, expected) in [
+            (&["port=1884"][..], json!({ "port": 1884 })),
+            (&["tls=true"], json!({ "tls": true })),
+            (&["name=12345"], json!({ "name": "12345" })),
+            (&["name:=12345"], json!({ "name": 12345 })),
+            (&["name=\"quoted\""], json!({ "name": "quoted" })),
+            (&["name="], json!({ "name": "" })),
+            (&["new=hello world"], json!({ "new": "hello world" })),
+            (&["new=[1,2]"], json!({ "new": [1, 2] })),
+            (
+                &["logins.0.password=007"],
+                json!({ "logins": [{ "username": "a", "password": "007" }] }),
+            ),
+            (
+                &["logins.1.username=b", "logins.1.password:=\"2\""],
+                json!({ "logins": [{ "username": "a", "password": "1" }, { "username": "b", "password": "2" }] }),
+            ),
+            (&["logins.0-"], json!({ "logins": [] })),
+            (&["deep.er.x=1"], json!({ "deep": { "er": { "x": 1 } } })),
+        ] {
+            let mut wanted = data.clone();
+            wanted
+                .as_object_mut()
+                .unwrap()
+                .extend(expected.as_object().unwrap().clone());
+            assert_eq!(set(&data, assignments).unwrap(), wanted, "{assignments:?}");
+        }
+        assert_eq!(
+            set(&json!({ "a": 1, "b": 2 }), &["a-"]).unwrap(),
+            json!({ "b": 2 })
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_changed_is_said() {
+        let data = json!({ "list": [1], "port": 1 });
+        for wrong in [
+            "x",
+            "=1",
+            "a..b=1",
+            "list.x=1",
+            "list.5=1",
+            "port.x=1",
+            "gone-",
+            "a:=nonsense",
+            "list.1-",
+            "list.9.x=1",
+        ] {
+            assert!(
+                matches!(set(&data, &[wrong]), Err(CliError::Usage { .. })),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_difference_names_what_changed_and_shows_no_password() {
+        let schema = json!([
+            { "name": "logins", "type": "schema", "schema": [{ "name": "password", "type": "string", "format": "password" }] },
+            { "name": "port", "type": "integer" },
+        ]);
+        let before = json!({ "logins": [{ "password": "old-secret", "username": "a" }], "port": 1, "gone": [] });
+        let after = json!({ "logins": [{ "password": "new-secret", "username": "a" }], "port": 2, "new": "x" });
+        assert_eq!(
+            difference(&before, &after, &secrets(&schema)),
+            [
+                "- gone: []",
+                "- logins.0.password: (a password)",
+                "+ logins.0.password: (a password)",
+                "- port: 1",
+                "+ port: 2",
+                "+ new: \"x\"",
+            ]
+        );
+        assert!(difference(&after, &after, &BTreeSet::new()).is_empty());
+    }
+}

@@ -1,0 +1,255 @@
+//! Backups carried in and out.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use crate::harness::Setup;
+use crate::recorder::{Reply, Step, error, ok, with_headers};
+
+const TAR: &str = "application/tar";
+
+fn data(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|index| u8::try_from(index % 251).unwrap())
+        .collect()
+}
+
+/// An answer that stops after so many bytes of its body.
+fn cut(status: u16, headers: &str, body: &[u8], after: usize) -> Reply {
+    let head = format!(
+        "HTTP/1.1 {status} x\r\nContent-Type: {TAR}\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(&body[..after]);
+    vec![Step::Send(bytes), Step::Close]
+}
+
+#[test]
+fn a_download_is_there_whole_or_not_at_all() {
+    let body = data(3_000_000);
+    let kept = body.clone();
+    let setup = Setup::new(move |_| with_headers(200, &[("Content-Type", TAR)], &kept));
+    let run = setup.hassio("backups download 8f3a2b1c");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(fs::read(setup.path("8f3a2b1c.tar")).unwrap() == body);
+    assert!(!setup.path("8f3a2b1c.tar.part").exists());
+    // A backup holds every secret of the system.
+    assert_eq!(
+        fs::metadata(setup.path("8f3a2b1c.tar"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+    let run = setup.hassio("backups download 8f3a2b1c -o other.tar --location nas");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(fs::read(setup.path("other.tar")).unwrap() == body);
+    let asked = setup.requests.all();
+    assert_eq!(asked[0].target, "/backups/8f3a2b1c/download");
+    assert_eq!(asked[1].target, "/backups/8f3a2b1c/download?location=nas");
+}
+
+#[test]
+fn an_interrupted_download_goes_on_where_the_server_can() {
+    let body = data(1_000_000);
+    let calls = AtomicUsize::new(0);
+    let kept = body.clone();
+    let setup = Setup::new(move |request| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => cut(200, "", &kept, 400_000),
+        _ => {
+            let from: usize = request
+                .header("range")
+                .unwrap()
+                .strip_prefix("bytes=")
+                .unwrap()
+                .trim_end_matches('-')
+                .parse()
+                .unwrap();
+            let range = format!("bytes {from}-{}/{}", kept.len() - 1, kept.len());
+            with_headers(
+                206,
+                &[("Content-Type", TAR), ("Content-Range", &range)],
+                &kept[from..],
+            )
+        }
+    });
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(
+        run.err.contains("x.tar.part holds what came") && run.err.contains("broke off"),
+        "{run:?}"
+    );
+    assert!(!setup.path("x.tar").exists());
+    let had = fs::read(setup.path("x.tar.part")).unwrap();
+    assert!(had.len() > 100_000 && body.starts_with(&had));
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.err.contains("going on after"), "{run:?}");
+    assert!(fs::read(setup.path("x.tar")).unwrap() == body);
+    assert_eq!(
+        setup.requests.all()[1].header("range"),
+        Some(format!("bytes={}-", had.len()).as_str())
+    );
+}
+
+#[test]
+fn a_server_without_ranges_begins_anew_and_a_wrong_range_is_not_believed() {
+    let body = data(500_000);
+    let kept = body.clone();
+    let wrong = Arc::new(AtomicUsize::new(0));
+    let mode = wrong.clone();
+    let setup = Setup::new(move |_| match mode.load(Ordering::SeqCst) {
+        0 => with_headers(200, &[("Content-Type", TAR)], &kept),
+        _ => with_headers(
+            206,
+            &[("Content-Type", TAR), ("Content-Range", "bytes 7-9/10")],
+            b"xyz",
+        ),
+    });
+    fs::write(
+        setup.path("x.tar.part"),
+        b"something else that is longer than nothing",
+    )
+    .unwrap();
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.err.contains("begins anew"), "{run:?}");
+    assert!(fs::read(setup.path("x.tar")).unwrap() == body);
+    wrong.store(1, Ordering::SeqCst);
+    fs::remove_file(setup.path("x.tar")).unwrap();
+    fs::write(setup.path("x.tar.part"), b"abc").unwrap();
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("does not fit"), "{run:?}");
+    assert_eq!(fs::read(setup.path("x.tar.part")).unwrap(), b"abc");
+}
+
+#[test]
+fn no_file_is_left_where_there_is_no_backup_and_no_link_is_followed() {
+    let setup = Setup::new(|_| with_headers(404, &[], b""));
+    let run = setup.hassio("backups download nothing");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("there is no backup nothing"), "{run:?}");
+    assert_eq!(
+        fs::read_dir(&setup.dir)
+            .unwrap()
+            .filter(|e| e.as_ref().unwrap().file_name() != "socket")
+            .count(),
+        0
+    );
+    fs::write(setup.path("victim"), "safe").unwrap();
+    std::os::unix::fs::symlink(setup.path("victim"), setup.path("y.tar.part")).unwrap();
+    let run = setup.hassio("backups download y");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(fs::read_to_string(setup.path("victim")).unwrap(), "safe");
+}
+
+#[test]
+fn a_download_can_go_to_standard_output() {
+    let setup = Setup::new(move |_| with_headers(200, &[("Content-Type", TAR)], b"the tar"));
+    let run = setup.hassio("backups download x -o -");
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (Some(0), "the tar"),
+        "{run:?}"
+    );
+    let setup = Setup::new(|_| error(404, "Backup does not exist"));
+    let run = setup.hassio("backups download x -o -");
+    assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
+}
+
+#[test]
+fn an_upload_is_a_form_with_the_file_in_it() {
+    let setup = Setup::new(|_| ok(&json!({ "slug": "8f3a2b1c" })));
+    let body = data(700_000);
+    fs::write(setup.path("b.tar"), &body).unwrap();
+    let check = |line: &str, input: &[u8], target: &str, sized: bool| {
+        setup.requests.clear();
+        let run = setup.command(line).input(input).run();
+        assert_eq!(
+            (run.code, run.out.as_str()),
+            (Some(0), "slug: 8f3a2b1c\n"),
+            "{run:?}"
+        );
+        let asked = setup.requests.all().remove(0);
+        assert_eq!(
+            (asked.method.as_str(), asked.target.as_str()),
+            ("POST", target)
+        );
+        assert_eq!(asked.header("content-length").is_some(), sized, "{line}");
+        let kind = asked.header("content-type").unwrap();
+        let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap();
+        let text = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"backup.tar\"\r\nContent-Type: application/tar\r\n\r\n"
+        );
+        let rest = asked.body.strip_prefix(text.as_bytes()).unwrap();
+        let file = rest
+            .strip_suffix(format!("\r\n--{boundary}--\r\n").as_bytes())
+            .unwrap();
+        assert!(file == body, "{line}");
+    };
+    check("backups upload b.tar", b"", "/backups/new/upload", true);
+    check(
+        "backups upload - --filename x.tar --location nas --location=.local",
+        &body,
+        "/backups/new/upload?location=nas&location=.local&filename=x.tar",
+        false,
+    );
+    let run = setup.hassio("backups upload missing.tar");
+    assert_eq!(run.code, Some(1));
+    assert!(
+        run.err.contains("cannot read missing.tar: No such file"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn memory_stays_flat_however_long_a_backup_is() {
+    const LENGTH: usize = 256 * 1024 * 1024;
+    let setup = Setup::new(|request| {
+        if request.method == "POST" {
+            return ok(&json!({}));
+        }
+        let mut steps = vec![Step::Send(
+            format!("HTTP/1.1 200 x\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes(),
+        )];
+        steps.extend(std::iter::repeat_n(
+            Step::Send(vec![7; 1024 * 1024]),
+            LENGTH / 1024 / 1024,
+        ));
+        steps
+    });
+    let mut down = setup.command("backups download x");
+    let peak = peak_kib(&mut down);
+    assert_eq!(
+        fs::metadata(setup.path("x.tar")).unwrap().len(),
+        u64::try_from(LENGTH).unwrap()
+    );
+    assert!(peak < 40 * 1024, "{peak} KiB");
+    let mut up = setup.command("backups upload x.tar");
+    let peak = peak_kib(&mut up);
+    assert!(peak < 40 * 1024, "{peak} KiB");
+}
+
+/// The most memory that a run had at once.
+fn peak_kib(hassio: &mut crate::harness::Hassio) -> u64 {
+    let mut child = hassio.start();
+    let path = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        peak = peak.max(now.unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(peak > 0);
+    peak
+}

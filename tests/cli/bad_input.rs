@@ -1,0 +1,208 @@
+//! What goes wrong, and how it is said: one line, a hint where there is one, and an exit code that a script can use.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{Hassio, Setup, scratch};
+use crate::recorder::{Reply, Step, chunk, error, json_reply, ok, reply, stream, with_headers};
+
+#[test]
+fn an_unknown_command_is_answered_with_near_ones_and_nothing_is_asked() {
+    let setup = Setup::new(|_| ok(&json!({})));
+    for (line, near) in [
+        ("core restrat", "`hassio core restart`"),
+        ("backp", "`hassio backups`"),
+        ("apps unistall x", "`hassio apps uninstall`"),
+        ("restart", "`hassio core restart`"),
+    ] {
+        let run = setup.hassio(line);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(
+            run.err.contains(near) && run.err.lines().count() == 2 && run.out.is_empty(),
+            "{run:?}"
+        );
+    }
+    for line in [
+        "info --nonsense",
+        "core logs -n many",
+        "apps restart",
+        "apps info a/b",
+        "network info ..",
+        "info --output xml",
+        "info --raw-json --query .x",
+        "info --query .[",
+        "info --log-level loud",
+        "core api call nodot",
+        "audio volume input --index 1",
+        "info --endpoint https://x",
+        "apps options set x",
+        "apps options set x nonsense",
+        "completion tcsh",
+        "os boot-slot C",
+    ] {
+        let run = setup.hassio(line);
+        assert_eq!(
+            (run.code, run.out.as_str()),
+            (Some(2), ""),
+            "{line}: {run:?}"
+        );
+        assert!(
+            run.err.starts_with("Error: ")
+                && run.err.contains("\nhint: ")
+                && run.err.lines().count() == 2,
+            "{line}: {run:?}"
+        );
+    }
+    assert!(setup.requests.all().is_empty());
+}
+
+#[test]
+fn a_wrong_slug_is_answered_with_the_supervisors_words_and_close_slugs() {
+    let setup = Setup::new(|request| match request.path() {
+        "/addons" => ok(
+            &json!({ "addons": [{ "slug": "core_mosquitto" }, { "slug": "core_ssh" }, { "slug": "a0d7b954_nodered" }] }),
+        ),
+        "/backups/info" => ok(&json!({ "backups": [{ "slug": "8f3a2b1c", "name": "x" }] })),
+        _ => error(404, "App core_mosquito does not exist"),
+    });
+    for line in [
+        "apps restart core_mosquito",
+        "apps logs core_mosquito",
+        "apps changelog core_mosquito",
+        "apps options get core_mosquito",
+        "addons start mosquitto",
+    ] {
+        let run = setup.hassio(line);
+        assert_eq!(run.code, Some(1), "{line}: {run:?}");
+        assert!(
+            run.err.contains(
+                "Error: App core_mosquito does not exist\nhint: did you mean core_mosquitto?\n"
+            ),
+            "{line}: {run:?}"
+        );
+    }
+    let run = setup.hassio("backups info 8f3a2b1d");
+    assert!(run.err.contains("hint: did you mean 8f3a2b1c?"), "{run:?}");
+    let run = setup.hassio("apps info nothing_like_it");
+    assert_eq!(run.err, "Error: App core_mosquito does not exist\n");
+}
+
+#[test]
+fn every_bad_answer_is_one_line_and_its_own_exit_code() {
+    let long = "x".repeat(5000);
+    let cases: Vec<(&str, Reply, i32, &str)> = vec![
+        ("error", error(400, "No!"), 1, "Error: No!"),
+        ("error with 200", json_reply(200, &json!({ "result": "error", "message": "No!" })), 1, "Error: No!"),
+        ("no message", json_reply(500, &json!({ "result": "error" })), 1, "gave no reason"),
+        ("refused by policy", json_reply(403, &json!({
+            "result": "error", "error_key": "sshd_refused", "message": "POST /core/restart is not allowed for the role observer; the role operator would do",
+            "extra_fields": { "hint": "the role of a key is the role= of its line" },
+        })), 3, "the role operator would do\nhint: the role of a key"),
+        ("no Supervisor", json_reply(503, &json!({ "result": "error", "error_key": "sshd_no_supervisor", "message": "none" })), 4, "none"),
+        ("Supervisor away", json_reply(502, &json!({ "result": "error", "error_key": "sshd_unreachable", "message": "away" })), 4, "away"),
+        ("401", reply(401, "text/plain", b"401: Unauthorized"), 1, "token"),
+        ("403", reply(403, "text/plain", b"403: Forbidden"), 1, "does not let this token"),
+        ("404", reply(404, "text/plain", b"404: Not Found"), 1, "does not know this call"),
+        ("too many", with_headers(429, &[("Content-Type", "application/json"), ("Retry-After", "7")],
+            br#"{"result":"error","message":"too many calls"}"#), 1, "too many calls\nhint: try again in 7 s"),
+        ("500 in text", reply(500, "text/plain", b"500 Internal Server Error"), 1, "failed (500)"),
+        ("a proxy's page", reply(502, "text/html", b"<html>Bad gateway</html>"), 4, "a web page"),
+        ("a gateway's text", reply(503, "text/plain", b"no upstream"), 4, "cannot reach"),
+        ("a login page", reply(200, "text/html", b"<html>Log in</html>"), 1, "a web page"),
+        ("nothing", reply(200, "application/json", b""), 1, "unexpected answer"),
+        ("no envelope", json_reply(200, &json!({ "some": "thing" })), 1, "not the Supervisor's"),
+        ("half of it", reply(200, "application/json", br#"{"result":"ok","data":{"versi"#), 4, "broke off"),
+        ("cut", vec![Step::Send(b"HTTP/1.1 200 x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"result\"".to_vec()), Step::Close], 4, "broke off"),
+        ("cut in a chunk", vec![stream("application/json", &[]), chunk(b"{\"result\""), Step::Close], 4, "broke off"),
+        ("cut before it begins", vec![Step::Close], 4, "broke off"),
+        ("no HTTP", vec![Step::Send(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Step::Close], 4, ""),
+        ("controls", error(400, "a\u{1b}]0;x\u{7}\u{9b}2J\nb"), 1, "a\\x1b]0;x\\x07\\u{9b}2J b"),
+        ("endless", error(400, &long), 1, "…"),
+    ];
+    for (what, answer, code, text) in cases {
+        let setup = Setup::new(move |_| answer.clone());
+        for line in [
+            "info",
+            "info --raw-json",
+            "core check",
+            "core logs",
+            "apps changelog x",
+        ] {
+            let run = setup.hassio(line);
+            let text_is_wanted =
+                line.starts_with("core logs") || line.starts_with("apps changelog");
+            // These say something else, where text should have come.
+            if text_is_wanted && ["nothing", "no envelope"].contains(&what) {
+                assert_eq!(run.code, Some(1), "{what}, {line}: {run:?}");
+                continue;
+            }
+            assert_eq!(run.code, Some(code), "{what}, {line}: {run:?}");
+            assert!(
+                run.err.starts_with("Error: ") && run.err.contains(text),
+                "{what}, {line}: {run:?}"
+            );
+            assert!(
+                run.err.lines().count() <= 2 && run.err.len() < 5000,
+                "{what}, {line}: {run:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_may_have_been_done_is_said() {
+    let setup = Setup::new(|_| vec![Step::Close]);
+    let lost = setup.hassio("core restart");
+    assert_eq!(lost.code, Some(4));
+    assert!(
+        lost.err.contains("may be doing it all the same"),
+        "{lost:?}"
+    );
+    let looked = setup.hassio("core info");
+    assert!(!looked.err.contains("may be doing"), "{looked:?}");
+}
+
+#[test]
+fn nobody_there_is_exit_4_and_says_where_it_looked() {
+    let dir = scratch();
+    let run = Hassio::new("info")
+        .env("HASSIO_SOCKET", dir.join("none"))
+        .run();
+    assert_eq!(run.code, Some(4));
+    assert!(
+        run.err.starts_with("Error: cannot reach the server at /")
+            && run.err.contains("/none: No such file"),
+        "{run:?}"
+    );
+    let run = Hassio::new("core logs -f --endpoint 127.0.0.1:1").run();
+    assert_eq!(run.code, Some(4));
+    assert!(
+        run.err.contains("http://127.0.0.1:1: Connection refused"),
+        "{run:?}"
+    );
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let lines = "line\n".repeat(200_000);
+    let setup = Setup::new(move |_| reply(200, "text/plain", lines.as_bytes()));
+    let mut hassio = setup.command("core logs");
+    let mut child = hassio.start();
+    drop(child.stdout.take());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_silent_server_is_not_waited_for_without_end() {
+    // Outside a session the time limits are the program's own; `banner` has the shortest.
+    let setup = Setup::new(|_| vec![Step::Hold]);
+    let run = setup.hassio("banner");
+    assert_eq!(
+        (run.code, run.out.as_str(), run.err.as_str()),
+        (Some(0), "", "")
+    );
+    assert!(run.took < Duration::from_millis(1000), "{run:?}");
+}
