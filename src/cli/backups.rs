@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde_json::Value;
+
 use super::CliError;
 use super::client::{Body, Request, Streamed};
 use super::context::Context;
@@ -14,6 +16,7 @@ use super::given::{Given, query_value};
 use super::output::{bytes as shown_bytes, note};
 use super::progress::Line;
 use super::tree::{Call, Limit, get, post};
+use crate::wire::SESSION_PATH;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -86,9 +89,7 @@ fn into_file(
     mut request: Request,
     path: &Path,
 ) -> Result<(), CliError> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+    let part = part_of(path, given.text("slug").unwrap_or_default());
     let failed = |what| {
         let path = part.clone();
         move |source| CliError::File { what, path, source }
@@ -154,6 +155,21 @@ fn into_file(
         path.display()
     ));
     Ok(())
+}
+
+/// Where a download is until it is whole. Its name says of which backup it is a part: the same FILE may have been begun
+/// with another.
+fn part_of(path: &Path, slug: &str) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    let named = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.contains(slug));
+    if !named {
+        part.push(format!(".{slug}"));
+    }
+    part.push(".part");
+    PathBuf::from(part)
 }
 
 /// Why there is no backup in the answer.
@@ -274,6 +290,30 @@ impl Meter {
     }
 }
 
+/// The upload, as policy names it.
+pub(super) const UPLOAD_ENDPOINT: &str = "backups.upload";
+
+/// Whether our server says that the role may not upload. An answer that comes before the end of a long body is lost to
+/// reqwest's blocking client, so it is asked first.
+fn is_refused(context: &Context) -> bool {
+    if !context.client.has_broker() {
+        return false;
+    }
+    let session = context
+        .client
+        .ask(Request::get(SESSION_PATH))
+        .and_then(|answer| answer.data());
+    let calls = session
+        .ok()
+        .and_then(|session| session.get("calls").cloned());
+    let calls = calls.as_ref().and_then(Value::as_array);
+    calls.is_some_and(|calls| {
+        !calls
+            .iter()
+            .any(|call| call.as_str() == Some(UPLOAD_ENDPOINT))
+    })
+}
+
 /// `backups upload`.
 pub(super) fn upload(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
     let path = given.text("file").unwrap_or("-");
@@ -294,6 +334,11 @@ pub(super) fn upload(context: &Context, given: &Given<'_>) -> Result<(), CliErro
             ));
         }
         (Box::new(file), about.is_file().then_some(about.size()))
+    };
+    // With nothing in it, it is refused in the server's own words.
+    let (source, length): (Box<dyn Read + Send>, _) = match is_refused(context) {
+        true => (Box::new(io::empty()), Some(0)),
+        false => (source, length),
     };
     let meter = Meter::new(length, 0);
     let line = meter.show(context);

@@ -137,6 +137,11 @@ impl Client {
         Self::new(self.place.clone(), self.token.clone(), self.level)
     }
 
+    /// Whether our own server is before the Supervisor, and can be asked what it lets through.
+    pub(super) fn has_broker(&self) -> bool {
+        matches!(self.place, Place::Socket(_))
+    }
+
     /// Makes a call and reads its answer whole.
     pub(super) fn ask(&self, request: Request) -> Result<Answer, CliError> {
         self.stream(request)?.whole()

@@ -99,6 +99,31 @@ fn an_interrupted_download_goes_on_where_the_server_can() {
 }
 
 #[test]
+fn what_is_there_of_another_backup_is_not_gone_on_with() {
+    let setup = Setup::new(|request| match request.header("range") {
+        None => cut(200, "", b"the first backup", 9),
+        Some(range) => panic!("{range}"),
+    });
+    assert_eq!(setup.hassio("backups download aaaa -o b.tar").code, Some(4));
+    assert_eq!(
+        fs::read(setup.path("b.tar.aaaa.part")).unwrap(),
+        b"the first"
+    );
+    assert_eq!(setup.hassio("backups download cccc -o b.tar").code, Some(4));
+    assert_eq!(
+        fs::read(setup.path("b.tar.aaaa.part")).unwrap(),
+        b"the first"
+    );
+    assert!(
+        setup
+            .requests
+            .all()
+            .iter()
+            .all(|request| request.header("range").is_none())
+    );
+}
+
+#[test]
 fn a_server_without_ranges_begins_anew_and_a_wrong_range_is_not_believed() {
     let body = data(500_000);
     let kept = body.clone();
@@ -177,7 +202,7 @@ fn an_upload_is_a_form_with_the_file_in_it() {
             (Some(0), "slug: 8f3a2b1c\n"),
             "{run:?}"
         );
-        let asked = setup.requests.all().remove(0);
+        let asked = setup.requests.all().pop().unwrap();
         assert_eq!(
             (asked.method.as_str(), asked.target.as_str()),
             ("POST", target)
@@ -207,6 +232,24 @@ fn an_upload_is_a_form_with_the_file_in_it() {
         run.err.contains("cannot read missing.tar: No such file"),
         "{run:?}"
     );
+}
+
+#[test]
+fn an_upload_that_the_role_may_not_make_is_refused_before_it_begins() {
+    let setup = Setup::new(|request| match request.path() {
+        "/sshd/session" => ok(&json!({ "role": "observer", "calls": ["core.info"] })),
+        _ => crate::recorder::json_reply(
+            403,
+            &json!({ "result": "error", "message": "the role admin would do", "error_key": "sshd_refused" }),
+        ),
+    });
+    fs::write(setup.path("b.tar"), data(5_000_000)).unwrap();
+    let run = setup.hassio("backups upload b.tar");
+    assert_eq!(
+        (run.code, run.err.as_str()),
+        (Some(3), "Error: the role admin would do\n")
+    );
+    assert!(setup.requests.all()[1].body.len() < 1000);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use super::apps::APPS;
 use super::*;
 use crate::cli::backups;
 use crate::cli::tree::{Limit, delete, former, get, list, node, post};
+use crate::wire::SESSION_PATH;
 
 const BACKUP: Argument = argument("slug", "SLUG", "Which backup; `hassio backups` lists them")
     .to(To::Slug)
@@ -43,9 +44,9 @@ pub(super) const NODES: &[Node] = &[
         .asks(&[get("/backups/info")]),
     node("backups download", "Copy a backup out of Home Assistant")
         .more(
-            "Writes to FILE.part first and renames it when all of it is there. Where FILE.part was left by a run that was \
-             interrupted, it goes on from there if the server can, and begins again if it cannot. With -o - it writes to \
-             standard output.\n\
+            "What is there of it lies in a file whose name ends in .part, which is renamed when all of it is there. Where such \
+             a file was left by a run that was interrupted, the next run goes on from there if the server can, and begins \
+             again if it cannot. With -o - it writes to standard output.\n\
              \n\
              Example, from your own computer: ssh ha hassio backups download 8f3a2b1c -o - > backup.tar",
         )
@@ -135,6 +136,6 @@ pub(super) const NODES: &[Node] = &[
             Opt { field: "", send: Send::Own, ..LOCATIONS },
         ])
         .within(Limit::None)
-        .runs(backups::upload, &[post("/backups/new/upload")]),
+        .runs(backups::upload, &[get(SESSION_PATH), post("/backups/new/upload")]),
     former("backups list", "backups"),
 ];

@@ -151,6 +151,12 @@ fn every_command_has_an_endpoint_in_the_policy() {
             missing.push(format!("{method} {template}"));
         }
     }
+    if endpoints
+        .named(crate::cli::backups::UPLOAD_ENDPOINT)
+        .is_none()
+    {
+        missing.push(crate::cli::backups::UPLOAD_ENDPOINT.to_owned());
+    }
     assert!(missing.is_empty(), "no endpoint for {missing:#?}");
 }
 
