@@ -83,6 +83,13 @@ fn attempt(arguments: &[OsString]) -> Result<(), CliError> {
         node,
         matches: &matches,
     };
+    let is_text = matches!(node.act, Act::Text | Act::Log);
+    if is_text && (given.text("query").is_some() || given.text("output").is_some()) {
+        return Err(CliError::usage(
+            "this prints text, not data",
+            "it takes neither --query nor --output",
+        ));
+    }
     let context = Context::new(&given)?;
     match node.act {
         // Help has been shown.

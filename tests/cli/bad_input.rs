@@ -30,6 +30,8 @@ fn an_unknown_command_is_answered_with_near_ones_and_nothing_is_asked() {
         "apps info a/b",
         "network info ..",
         "info --output xml",
+        "core logs --query .x",
+        "apps changelog x --output json",
         "info --raw-json --query .x",
         "info --query .[",
         "info --log-level loud",
