@@ -22,6 +22,15 @@ RUN apt-get update \
 # The three belong into one folder: the server looks for the other two beside itself.
 COPY --from=build /src/target/app-release/hassio-sshd /src/target/app-release/hassio \
      /src/target/app-release/session-init /usr/bin/
+# Completion where each shell looks for it, and what a login shell begins with.
+COPY src/cli/completion/login.sh /etc/profile.d/hassio.sh
+RUN ln -s hassio /usr/bin/ha \
+ && cd /usr/share \
+ && mkdir -p bash-completion/completions zsh/vendor-completions fish/vendor_completions.d \
+ && hassio completion bash >bash-completion/completions/hassio \
+ && ln -s hassio bash-completion/completions/ha \
+ && hassio completion zsh >zsh/vendor-completions/_hassio \
+ && hassio completion fish >fish/vendor_completions.d/hassio.fish
 LABEL org.opencontainers.image.title="hassio-sshd" \
       org.opencontainers.image.description="An SSH server for Home Assistant in which every login is a sandbox" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -148,3 +148,33 @@ fn each_shell_has_a_script() {
         assert!(plain.out.contains("__complete plain-"), "{plain:?}");
     }
 }
+
+#[test]
+fn a_login_shell_shows_the_banner_and_a_command_does_not() {
+    let setup = Setup::new(|request| match request.path() {
+        "/host/info" => {
+            ok(&json!({ "hostname": "green", "operating_system": "Home Assistant OS 16.1" }))
+        }
+        _ => ok(&json!({})),
+    });
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hassio"), setup.path("hassio")).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/completion/login.sh");
+    let shell = |arguments: &[&str], socket: &str| {
+        let output = program("bash")
+            .args(["--norc", "--noprofile"])
+            .args(arguments)
+            .arg(format!(". {script}; echo done"))
+            .env("PATH", format!("{}:/usr/bin:/bin", setup.dir.display()))
+            .env("HASSIO_SOCKET", setup.path(socket))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(shell(&["-c"], "socket"), "done\n");
+    let shown = shell(&["-i", "-c"], "socket");
+    assert!(
+        shown.contains("Home Assistant OS 16.1") && shown.ends_with("done\n"),
+        "{shown}"
+    );
+    assert_eq!(shell(&["-i", "-c"], "nobody"), "done\n");
+}
