@@ -127,7 +127,6 @@ fn calls() -> BTreeSet<(&'static str, String)> {
 }
 
 #[test]
-#[ignore = "the table of endpoints does not have all calls yet"]
 fn every_command_has_an_endpoint_in_the_policy() {
     let (endpoints, roles) = (Endpoints::shipped().unwrap(), Roles::shipped().unwrap());
     let admin = "admin".parse().unwrap();
