@@ -18,6 +18,7 @@ mod clients;
 mod escape;
 mod flood;
 mod harness;
+mod layers;
 mod login;
 mod options;
 mod processes;
