@@ -48,7 +48,7 @@ pub const API_CONNECTIONS: usize = 32;
 /// The head of a request to the broker, and each read of its body.
 pub const API_HEAD_BYTES: usize = 64 * 1024;
 
-/// How long a head may take, and how long a connection may idle between requests.
+/// How long a head may take.
 pub const API_HEAD: Duration = Duration::from_secs(30);
 
 /// The longest JSON body of a request.

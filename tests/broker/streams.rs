@@ -193,3 +193,79 @@ fn a_broker_that_dies_leaves_a_request_without_an_answer() {
         |event: &Event| matches!(event, Event::ApiResponse { id, .. } if *id == requested);
     assert!(!events.iter().any(answered), "{events:?}");
 }
+
+const UPLOAD: &[u8] =
+    b"POST /backups/new/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n";
+
+#[test]
+fn an_upload_without_a_length_goes_out_in_chunks() {
+    let (supervisor, process, session) = both();
+    let mut stream = session.connect();
+    stream.write_all(UPLOAD).unwrap();
+    stream
+        .write_all(b"Transfer-Encoding: chunked\r\n\r\n")
+        .unwrap();
+    for _ in 0..100 {
+        stream.write_all(b"3e8\r\n").unwrap();
+        stream.write_all(&[b'x'; 1000]).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+    }
+    stream.write_all(b"0\r\nX-Trailer: y\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let requests = supervisor.requests();
+    let arrived = requests
+        .iter()
+        .find(|request| request["path"] == "/backups/new/upload")
+        .unwrap();
+    assert_eq!(arrived["body_bytes"], 100_000);
+    assert_eq!(arrived["headers"]["transfer-encoding"], "chunked");
+    let recorded = |event: &Event| {
+        matches!(event, Event::ApiResponse { upload: Some(upload), .. }
+            if upload.bytes == 100_000 && upload.sha256.as_deref() == arrived["body_sha256"].as_str())
+    };
+    until("the record", || process.broker.audit.has(recorded));
+}
+
+#[test]
+fn an_upload_that_breaks_off_is_told_from_a_whole_one() {
+    let (supervisor, process, session) = both();
+    let mut stream = session.connect();
+    stream.write_all(UPLOAD).unwrap();
+    stream.write_all(b"Content-Length: 100000\r\n\r\n").unwrap();
+    stream.write_all(&[b'x'; 5000]).unwrap();
+    drop(stream);
+    let recorded = |event: &Event| {
+        matches!(event, Event::ApiResponse { upload: Some(upload), error: Some(_), .. }
+            if upload.bytes == 5000 && upload.sha256.is_none())
+    };
+    until("the record", || process.broker.audit.has(recorded));
+    // The Supervisor was not told that this was all.
+    assert!(
+        !supervisor
+            .paths()
+            .contains(&"/backups/new/upload".to_owned())
+    );
+}
+
+#[test]
+fn an_upload_that_is_not_allowed_is_not_read() {
+    let (supervisor, process, _) = both();
+    let session = process.broker.open("operator");
+    let before = process.peak_kib();
+    let mut stream = session.connect();
+    stream.write_all(UPLOAD).unwrap();
+    stream
+        .write_all(b"Content-Length: 100000000\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(process.peak_kib() - before < 1024);
+    assert!(
+        !supervisor
+            .paths()
+            .contains(&"/backups/new/upload".to_owned())
+    );
+}
