@@ -1,6 +1,7 @@
 //! The table of docs/architecture.md, held against each running process; and what happens when one ends.
 
 use std::fs;
+use std::io::Read as _;
 use std::time::Duration;
 
 use hassio_sshd::policy::sandbox::Sandbox;
@@ -9,7 +10,9 @@ use hassio_sshd::wire::limits;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Process, Server, eventually, within};
+use serde_json::Value;
+
+use crate::harness::{Process, Server, Setup, eventually, within};
 
 fn namespace(process: &Process, kind: &str) -> String {
     fs::read_link(format!("/proc/{}/ns/{kind}", process.pid))
@@ -445,6 +448,36 @@ fn each_process_that_ends_is_replaced_and_sessions_go_on() {
     }
     master.kill().unwrap();
     master.wait().unwrap();
+}
+
+#[test]
+fn a_broker_that_is_killed_leaves_requested_and_outcome_unknown_on_record() {
+    let server = Server::with(Setup {
+        supervisor: true,
+        log_requests: true,
+        ..Setup::default()
+    });
+    let mut session = server.background("hassio core restart 2>&1; echo code $?");
+    // The Supervisor takes a second to answer.
+    eventually("the call has arrived", || {
+        let requests = fs::read_to_string(server.dir.join("requests")).ok()?;
+        requests.contains("/core/restart").then_some(())
+    });
+    end(&server.role("broker").unwrap());
+    let mut said = String::new();
+    session.out.read_to_string(&mut said).unwrap();
+    assert!(said.contains("code 4"), "{said}");
+    let restart =
+        |record: &Value| record["d"]["endpoint"] == "core.restart" && record["ok"] == true;
+    let requests = server.records_of("api.request");
+    let request = requests.iter().find(|record| restart(record)).unwrap();
+    let same =
+        |record: &Value| record["sid"] == request["sid"] && record["d"]["id"] == request["d"]["id"];
+    assert!(!server.records_of("api.response").iter().any(same));
+    within(Duration::from_secs(10), "calls work again", || {
+        server.run("hassio info").code() == 0
+    });
+    assert!(!server.records_of("api.response").iter().any(same));
 }
 
 #[test]
