@@ -164,8 +164,8 @@ impl http_body::Body for Upload {
             }
             Poll::Pending => match this.stall.as_mut().poll(context) {
                 Poll::Ready(()) => {
-                    let error = io::Error::from(io::ErrorKind::TimedOut);
-                    Poll::Ready(Some(Err(error)))
+                    let text = format!("the upload stood still for {} s", STALL.as_secs());
+                    Poll::Ready(Some(Err(io::Error::other(text))))
                 }
                 Poll::Pending => Poll::Pending,
             },
