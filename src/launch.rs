@@ -1,19 +1,22 @@
 //! What a person starts: `serve` up to the moment when it becomes the warden, `check`, `audit verify`.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use hassio_sshd::audit::verify;
 use hassio_sshd::config::{
     Configs, Environment, Offered, Options, ServeArguments, VerifyArguments,
 };
 use hassio_sshd::policy::sandbox::Sandbox;
+use hassio_sshd::sys::directory::Directory;
 use hassio_sshd::sys::net::{self, Listening};
-use hassio_sshd::sys::{Errno, descriptor, process, wait};
+use hassio_sshd::sys::{Errno, descriptor, lock, process, wait};
 use hassio_sshd::wire;
 use nix::unistd::{Gid, Uid, fchown};
 
@@ -38,6 +41,13 @@ enum LaunchError {
         option: &'static str,
         source: std::io::Error,
     },
+    #[error(
+        "{path} is in use by another server{}; its host key and audit trail are one server's alone",
+        Holder(*holder)
+    )]
+    InUse { path: String, holder: Option<u32> },
+    #[error("cannot lock {path}")]
+    Lock { path: String, source: Errno },
     #[error("cannot use {path}")]
     Data {
         path: String,
@@ -67,6 +77,17 @@ enum LaunchError {
     #[error("cannot become the warden")]
     Become(#[source] Errno),
 }
+
+struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |pid| write!(f, ", process {pid}"))
+    }
+}
+
+/// In the data folder: whoever has locked it is the folder's one server. It is empty and stays.
+const LOCK: &str = "hassio-sshd.lock";
 
 /// Reads everything, opens what the warden needs, and becomes it. Returns only on failure.
 pub(crate) fn serve(arguments: &ServeArguments) -> u8 {
@@ -193,6 +214,7 @@ fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
     };
     folder(&configs.warden.config_dir, "config-dir")?;
     folder(&configs.warden.data_dir, "data-dir")?;
+    let lock = lock_data(&configs.warden.data_dir)?;
     make_audit_folder(&configs.audit.directory)?;
     let init = open_init()?;
     let program = open_program("hassio-sshd", Path::new("/proc/self/exe"))?;
@@ -219,10 +241,12 @@ fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
     let audit = sealed("audit", wire::encode_config(&configs.audit)?)?;
     let warden = sealed("warden", wire::encode_config(&configs.warden)?)?;
 
-    let mut fds: Vec<BorrowedFd<'_>> = [&warden, &program, &init, &front, &keys, &broker, &audit]
-        .into_iter()
-        .map(AsFd::as_fd)
-        .collect();
+    let mut fds: Vec<BorrowedFd<'_>> = [
+        &warden, &program, &init, &front, &keys, &broker, &audit, &lock,
+    ]
+    .into_iter()
+    .map(AsFd::as_fd)
+    .collect();
     fds.extend(listeners.iter().chain(&held).map(AsFd::as_fd));
     let again = descriptor::raised(program.as_fd()).map_err(LaunchError::Become)?;
     descriptor::arrange(&fds).map_err(LaunchError::Become)?;
@@ -230,6 +254,44 @@ fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
     let arguments = [c"hassio-sshd", Role::Warden.name()];
     process::execute::<_, &std::ffi::CStr>(again.as_fd(), &arguments, &[])
         .map_err(LaunchError::Become)
+}
+
+/// How long the last processes of a server that was killed may take to end.
+const REMAINS: Duration = Duration::from_secs(2);
+/// How soon the lock is tried again meanwhile.
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Makes this server the folder's only one, for as long as the warden or audit holds the descriptor.
+fn lock_data(data_dir: &Path) -> Result<OwnedFd, LaunchError> {
+    let path = || data_dir.display().to_string();
+    let mut file = Directory::open(data_dir)
+        .and_then(|folder| folder.ensure(LOCK))
+        .map_err(|errno| LaunchError::Data {
+            path: data_dir.join(LOCK).display().to_string(),
+            source: errno.into(),
+        })?;
+    let until = Instant::now() + REMAINS;
+    loop {
+        match lock::exclusive(file) {
+            Ok(lock) => return Ok(lock),
+            Err((held, Errno::EWOULDBLOCK)) if Instant::now() < until => {
+                file = held;
+                std::thread::sleep(LOCK_AGAIN);
+            }
+            Err((held, Errno::EWOULDBLOCK)) => {
+                return Err(LaunchError::InUse {
+                    path: path(),
+                    holder: lock::holder(&held),
+                });
+            }
+            Err((_, source)) => {
+                return Err(LaunchError::Lock {
+                    path: path(),
+                    source,
+                });
+            }
+        }
+    }
 }
 
 /// The trail's folder belongs to the process that writes it, and to nobody else.

@@ -125,13 +125,14 @@ fn run_warden() -> Result<(), Fatal> {
     let program = inherited(4)?;
     let init = inherited(5)?;
     let (front, keys, broker, audit) = (inherited(6)?, inherited(7)?, inherited(8)?, inherited(9)?);
-    let count = RawFd::try_from(config.listen.len()).unwrap_or(RawFd::MAX - 10);
-    let listeners = (10..10 + count)
+    let lock = inherited(10)?;
+    let count = RawFd::try_from(config.listen.len()).unwrap_or(RawFd::MAX - 11);
+    let listeners = (11..11 + count)
         .map(inherited)
         .collect::<Result<Vec<_>, _>>()?;
     // Those that keep sessions from the same ports on other addresses, for as long as the server runs.
     let mut held = Vec::new();
-    while let Ok(fd) = descriptor::inherited(10 + count + RawFd::try_from(held.len()).unwrap_or(0))
+    while let Ok(fd) = descriptor::inherited(11 + count + RawFd::try_from(held.len()).unwrap_or(0))
     {
         held.push(fd);
     }
@@ -159,6 +160,7 @@ fn run_warden() -> Result<(), Fatal> {
         keys,
         broker,
         audit,
+        lock,
         listeners,
         options_digest: config.options_digest,
         policy_digest: hassio_sshd::policy::digest(),
@@ -290,6 +292,8 @@ fn run_audit() -> Result<(), Fatal> {
     let config: AuditConfig = config(|config: &AuditConfig| &config.log_level)?;
     let _span = tracing::error_span!("audit").entered();
     let warden = link(LINK)?;
+    // Nobody else may write here before this process has ended, also where the warden ended first.
+    let _lock = inherited(FIRST)?;
     confine::confine(&Station::Audit(config.directory.clone())).map_err(fatal)?;
     let directory = std::fs::File::open("/").map_err(fatal)?;
     audit::run(config, directory.into(), warden).map_err(fatal)

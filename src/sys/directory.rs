@@ -82,6 +82,15 @@ impl Directory {
         openat(&self.0, name, flags, PRIVATE_FILE).map(File::from)
     }
 
+    /// Opens a file to write to it, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// ELOOP for a link; ENXIO for a FIFO; ENOSPC; EROFS.
+    pub fn ensure(&self, name: &str) -> nix::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NONBLOCK | COMMON;
+        openat(&self.0, name, flags, PRIVATE_FILE).map(File::from)
+    }
+
     /// Opens a file to read it and to append to it.
     ///
     /// # Errors

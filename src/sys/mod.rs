@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod descriptor;
 pub mod directory;
+pub mod lock;
 pub mod mount;
 pub mod namespace;
 pub mod net;

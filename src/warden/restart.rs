@@ -25,7 +25,10 @@ impl Warden {
         let due = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         // Audit first: the others report to it from their first moment.
         if due(self.audit.due())
-            && self.audit.start(self.handover.program.as_fd(), &[])? == Started::Yes
+            && self
+                .audit
+                .start(self.handover.program.as_fd(), &[self.handover.lock.as_fd()])?
+                == Started::Yes
         {
             self.reconnect_audit();
         }

@@ -54,6 +54,8 @@ pub struct Handover {
     pub broker: OwnedFd,
     /// See above.
     pub audit: OwnedFd,
+    /// The lock of the data folder, for audit too.
+    pub lock: OwnedFd,
     /// Listening sockets.
     pub listeners: Vec<OwnedFd>,
     /// Hex SHA-256 of the options.

@@ -122,7 +122,12 @@ fn yaml_and_toml_options_are_read_by_their_ending() {
 #[test]
 fn a_port_that_is_taken_is_said() {
     let server = Server::start();
-    let mut command = server_command("serve", &server.dir);
+    let other = server.dir.join("other");
+    for name in ["config", "data"] {
+        fs::create_dir_all(other.join(name)).unwrap();
+    }
+    fs::copy(server.dir.join("options.json"), other.join("options.json")).unwrap();
+    let mut command = server_command("serve", &other);
     command.args(["--listen", &format!("127.0.0.1:{}", server.port)]);
     let done = finish(command);
     assert_eq!(done.code(), 1);
@@ -130,6 +135,50 @@ fn a_port_that_is_taken_is_said() {
         done.stderr.contains("cannot listen on 127.0.0.1") && done.stderr.contains("in use"),
         "{done:?}"
     );
+}
+
+#[test]
+fn a_data_folder_is_one_servers_alone_for_as_long_as_it_writes() {
+    let mut server = Server::start();
+    server.run("true").good();
+    let mut second = server_command("serve", &server.dir);
+    second.args(["--listen", "127.0.0.1:0"]);
+    let done = finish(second);
+    assert_eq!(done.code(), 1, "{done:?}");
+    let data = server.dir.join("data");
+    assert!(
+        done.stderr.contains("is in use by another server")
+            && done.stderr.contains(data.to_str().unwrap())
+            && !done.stderr.contains("listening"),
+        "{done:?}"
+    );
+    // Not every file system lets it be known whose lock it is; what is said is right.
+    if let Some((_, pid)) = done.stderr.split_once("server, process ") {
+        let pid: String = pid.chars().take_while(char::is_ascii_digit).collect();
+        assert_eq!(pid, server.pid().to_string(), "{done:?}");
+    }
+    // The warden and audit hold it, and no session or other process does.
+    let lock = fs::canonicalize(data.join("hassio-sshd.lock")).unwrap();
+    let _session = server.background("sleep 100");
+    server.spare_waits();
+    let mut holders: Vec<String> = server
+        .processes()
+        .into_iter()
+        .filter(|process| {
+            let open = fs::read_dir(format!("/proc/{}/fd", process.pid))
+                .unwrap()
+                .flatten();
+            let mut open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+            open.any(|to| to == lock)
+        })
+        .map(|process| process.line)
+        .collect();
+    holders.sort();
+    assert_eq!(holders, ["hassio-sshd audit-writer", "hassio-sshd warden"]);
+    // However it ended, the next one can start.
+    server.kill();
+    let server = Server::at(server.into_dir(), Setup::default());
+    server.run("true").good();
 }
 
 #[test]
