@@ -276,10 +276,24 @@ pub fn narrow(resource: Resource, value: u64) -> nix::Result<u64> {
 /// # Errors
 /// None that sigprocmask(2) documents for these arguments.
 pub fn reset_signals() -> nix::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    reset_signals_ignoring(&[])
+}
+
+/// As [`reset_signals`], but ignores `ignored`, which an exec leaves so (signal(7)). None is pending in between: they are
+/// unblocked last.
+///
+/// # Errors
+/// As there; EINVAL for SIGKILL and SIGSTOP is not one.
+pub fn reset_signals_ignoring(ignored: &[Signal]) -> nix::Result<()> {
     for signal in Signal::iterator() {
-        // SAFETY: the default action runs no code of ours.
-        match unsafe { sigaction(signal, &default) } {
+        let handler = if ignored.contains(&signal) {
+            SigHandler::SigIgn
+        } else {
+            SigHandler::SigDfl
+        };
+        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+        // SAFETY: neither action runs code of ours.
+        match unsafe { sigaction(signal, &action) } {
             Ok(_) | Err(Errno::EINVAL) => {}
             Err(errno) => return Err(errno),
         }

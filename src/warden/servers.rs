@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,6 +25,10 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// The pause where descriptors or memory are short: what is there has to end first.
 pub(super) const SHORTAGE: Duration = Duration::from_secs(1);
+
+/// What ends the server, or could: a terminal or a service manager sends it to all processes of its group, and only the
+/// warden acts on it. The others end when their link does, or with the warden.
+const WARDENS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 /// Why a process could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -392,7 +397,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
 
 fn become_server(program: BorrowedFd<'_>, name: &'static str, fds: &[BorrowedFd<'_>]) -> Errno {
     let attempt = || -> Result<Infallible, Errno> {
-        process::reset_signals()?;
+        process::reset_signals_ignoring(&WARDENS)?;
         process::die_with_parent()?;
         let program = descriptor::raised(program)?;
         let arguments = [

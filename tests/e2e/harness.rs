@@ -30,6 +30,8 @@ pub struct Setup {
     pub arguments: Vec<String>,
     /// A file for what the Supervisor was asked.
     pub log_requests: bool,
+    /// Whether the server's processes are a group of their own, as under a shell or a service manager.
+    pub own_group: bool,
 }
 
 impl Default for Setup {
@@ -40,6 +42,7 @@ impl Default for Setup {
             config: |_| {},
             arguments: Vec::new(),
             log_requests: false,
+            own_group: false,
         }
     }
 }
@@ -142,6 +145,9 @@ impl Server {
         command
             .args(&setup.arguments)
             .stderr(fs::File::create(dir.join("log")).unwrap());
+        if setup.own_group {
+            command.process_group(0);
+        }
         // The server ends with its test, however that ends.
         let child = command.spawn().unwrap();
         let mut server = Self {
@@ -353,7 +359,18 @@ impl Server {
     pub fn stop(&mut self) -> ExitStatus {
         let pid = nix::unistd::Pid::from_raw(self.pid() as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.wait()
+    }
+
+    /// Waits for the server to end.
+    pub fn wait(&mut self) -> ExitStatus {
         eventually("the server ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Signals all processes of the server's own group.
+    pub fn signal_group(&self, signal: nix::sys::signal::Signal) {
+        let group = nix::unistd::Pid::from_raw(self.pid() as i32);
+        nix::sys::signal::killpg(group, signal).unwrap();
     }
 
     /// Ends it as a crash would.

@@ -616,6 +616,57 @@ fn stopping_ends_everything_and_says_so_on_record() {
 }
 
 #[test]
+fn a_signal_to_all_processes_at_once_is_the_wardens_alone() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut server = Server::with(Setup {
+            own_group: true,
+            supervisor: true,
+            ..Setup::default()
+        });
+        let mut session = server.background("sleep 100");
+        let program = server.find("sleep 100");
+        // A session's programs start with default actions.
+        let those = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+        let those = those
+            .iter()
+            .map(|one| 1u64 << (*one as u32 - 1))
+            .sum::<u64>();
+        for set in ["SigIgn", "SigBlk"] {
+            let set = u64::from_str_radix(&program.field(set), 16).unwrap();
+            assert_eq!(set & those, 0, "{set:x}");
+        }
+        server.spare_waits();
+        let pids = |server: &Server| -> Vec<u32> {
+            let mut pids: Vec<u32> = server.processes().iter().map(|p| p.pid).collect();
+            pids.sort_unstable();
+            pids
+        };
+        let before = pids(&server);
+        server.signal_group(Signal::SIGHUP);
+        server.run("true").good();
+        server.spare_waits();
+        let after = pids(&server);
+        // The login took the spare that was there.
+        let gone: Vec<_> = before.iter().filter(|pid| !after.contains(pid)).collect();
+        assert!(
+            gone.len() <= 1,
+            "SIGHUP ended some of {before:?}: {after:?}"
+        );
+        assert_eq!(session.child.try_wait().unwrap(), None);
+        server.signal_group(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal}: {}", server.log());
+        for (kind, count) in [("server.stop", 1), ("session.close", 2)] {
+            assert_eq!(server.records_of(kind).len(), count, "{signal}: {kind}");
+        }
+        let mut verify = std::process::Command::new(crate::harness::app().join("hassio-sshd"));
+        verify
+            .args(["audit", "verify", "--data-dir"])
+            .arg(server.dir.join("data"));
+        assert_eq!(crate::harness::finish(verify).code(), 0, "{signal}");
+    }
+}
+
+#[test]
 fn a_role_cannot_be_started_by_hand() {
     let mut command = std::process::Command::new(crate::harness::app().join("hassio-sshd"));
     command.arg("keys");
