@@ -105,6 +105,8 @@ impl Server {
         let fd = fs::File::open(&directory.0).unwrap().into();
         let (warden, theirs) = Link::pair().unwrap();
         let thread = std::thread::spawn(move || audit::run(config, fd, theirs));
+        let first = warden.recv().unwrap();
+        assert!(matches!(first, AuditToWarden::Ready), "{first:?}");
         Self { warden, thread }
     }
 

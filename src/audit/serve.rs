@@ -16,7 +16,7 @@ use crate::model::{ConnectionId, SessionId};
 use crate::sys::directory::Directory;
 use crate::sys::wait::readable;
 use crate::wire::{
-    AuditConfig, AuditToPeer, Event, LinkError, Record, ReportToAudit, WardenToAudit,
+    AuditConfig, AuditToPeer, AuditToWarden, Event, LinkError, Record, ReportToAudit, WardenToAudit,
 };
 
 /// How many messages of one link are read before the others have their turn.
@@ -66,6 +66,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         }
         room.ledger(Who::default(), None, &Record::new(event), None, now);
     }
+    room.outbox.push(AuditToWarden::Ready);
     room.settle(now)?;
     while room.turn()? == Turn::Again {}
     room.finish();

@@ -60,7 +60,7 @@ impl Warden {
             // One that is not there is told nothing.
             self.front
                 .start(self.handover.program.as_fd(), &listeners)?;
-            if self.accepting == Accepting::Paused {
+            if self.accepting != Accepting::On {
                 self.front.tell(&WardenToFront::Pause, &[]);
             }
             // In the order of their ids, which is that in which they came.

@@ -9,7 +9,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::WaitStatus;
 
 use super::connections::{Closing, Connection, Progress, Session, Slots, State};
-use super::servers::{Ended, SHORTAGE, Server, ServerError};
+use super::servers::{Ended, SHORTAGE, Server, ServerError, Works};
 use super::sessions::Gone;
 use super::spare::Spares;
 use crate::model::{ConnectionId, escape};
@@ -93,6 +93,8 @@ pub(super) struct Warden {
 /// Whether the front accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accepting {
+    /// Keys and audit have not said yet that they work.
+    NotYet,
     On,
     Paused,
 }
@@ -118,10 +120,14 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         })
     };
     let mut warden = Warden {
-        front: Server::new("front", duplicate(&handover.front)?),
-        keys: Server::new("keys", duplicate(&handover.keys)?),
-        broker: Server::new("broker", duplicate(&handover.broker)?),
-        audit: Server::new("audit-writer", duplicate(&handover.audit)?),
+        front: Server::new("front", duplicate(&handover.front)?, Works::AtOnce),
+        keys: Server::new("keys", duplicate(&handover.keys)?, Works::WhenItSays),
+        broker: Server::new("broker", duplicate(&handover.broker)?, Works::AtOnce),
+        audit: Server::new(
+            "audit-writer",
+            duplicate(&handover.audit)?,
+            Works::WhenItSays,
+        ),
         slots: Slots::new(std::mem::take(&mut handover.slots)),
         host,
         handover,
@@ -130,7 +136,7 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         closing: Vec::new(),
         spares: Spares::new(),
         host_key: None,
-        accepting: Accepting::On,
+        accepting: Accepting::NotYet,
         short_until: None,
         stopping: None,
     };
@@ -225,6 +231,9 @@ impl Warden {
     /// Accepts nothing while keys or audit has not taken what it was told of earlier connections, or is not there, or
     /// while there is no descriptor left for a connection.
     fn pace_accepting(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
         let now = Instant::now();
         self.short_until = self.short_until.filter(|until| *until > now);
         let backlog = self.keys.backlog().max(self.audit.backlog());
@@ -233,15 +242,17 @@ impl Warden {
                 tracing::warn!("out of descriptors: new connections wait");
             }
             Accepting::On if backlog >= OUTBOX_PAUSE => {
-                tracing::warn!("keys or audit does not keep up: new connections wait");
+                tracing::warn!("keys or audit is away or does not keep up: new connections wait");
             }
-            Accepting::Paused if backlog == 0 && self.short_until.is_none() => {
-                tracing::info!("new connections are accepted again");
+            Accepting::NotYet | Accepting::Paused if backlog == 0 && self.short_until.is_none() => {
+                if self.accepting == Accepting::Paused {
+                    tracing::info!("new connections are accepted again");
+                }
                 self.accepting = Accepting::On;
                 self.front.tell(&WardenToFront::Resume, &[]);
                 return;
             }
-            Accepting::On | Accepting::Paused => return,
+            Accepting::NotYet | Accepting::On | Accepting::Paused => return,
         }
         self.accepting = Accepting::Paused;
         self.front.tell(&WardenToFront::Pause, &[]);
@@ -414,6 +425,7 @@ impl Warden {
         }
         match message {
             KeysToWarden::HostKey { blob, fingerprint } => {
+                self.keys.works();
                 self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
                 if self.host_key.replace(blob).is_none() {
                     tracing::info!("the host key is {fingerprint} (ed25519)");
@@ -438,6 +450,7 @@ impl Warden {
 
     fn on_audit(&mut self, message: AuditToWarden) {
         match message {
+            AuditToWarden::Ready => self.audit.works(),
             AuditToWarden::Opened(sid) => {
                 let found =
                     self.connections

@@ -20,6 +20,8 @@ use crate::wire::{Link, LinkError, Packet};
 const SETTLED: Duration = Duration::from_secs(2);
 /// How often in a row that may happen before the server gives up.
 const ATTEMPTS: u32 = 4;
+/// How long a process may take to end once it has hung up.
+const LEAVING: Duration = Duration::from_secs(2);
 /// The pause before such a process is started again.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -42,6 +44,8 @@ pub enum ServerError {
     },
     #[error("{name} ended {ATTEMPTS} times as soon as it was started; its own message says why")]
     Hopeless { name: &'static str },
+    #[error("{name} cannot begin: it {how}; its own message says why")]
+    Stillborn { name: &'static str, how: String },
 }
 
 impl ServerError {
@@ -50,7 +54,7 @@ impl ServerError {
             // EAGAIN: too many processes (clone(2)).
             Self::Start { source, .. } => is_shortage(*source) || *source == Errno::EAGAIN,
             Self::Link { source, .. } => source.is_shortage(),
-            Self::Hopeless { .. } => false,
+            Self::Hopeless { .. } | Self::Stillborn { .. } => false,
         }
     }
 }
@@ -61,6 +65,9 @@ pub(super) struct Server<Out, In> {
     name: &'static str,
     config: OwnedFd,
     life: Life<Out, In>,
+    works: Works,
+    /// It has worked once.
+    proven: bool,
     failures: u32,
 }
 
@@ -71,12 +78,33 @@ enum Life<Out, In> {
         link: Link<Out, In>,
         outbox: Outbox<Packet<Out>>,
         since: Instant,
-        /// It was ended; the kernel has not said so yet.
-        doomed: bool,
+        health: Health,
     },
     Waiting {
         until: Instant,
     },
+}
+
+/// Whether a process that runs is of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    /// Started; it has not said yet that it works.
+    Begun,
+    /// It works, as far as the warden knows.
+    Well,
+    /// It has hung up, and so is ending by itself; its status says why, if it is let.
+    Leaving { until: Instant },
+    /// The warden ended it; the kernel has not said so yet.
+    Killed,
+}
+
+/// When a process works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Works {
+    /// As soon as it is started.
+    AtOnce,
+    /// Once it has said so. One that ends before that, the first time, will not work the next time either.
+    WhenItSays,
 }
 
 /// Whether a process was started.
@@ -129,15 +157,24 @@ impl Ended {
     }
 }
 
+impl Health {
+    /// Whether it may be told anything, and heard.
+    fn hears(self) -> bool {
+        matches!(self, Self::Begun | Self::Well)
+    }
+}
+
 impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
     /// Not started yet: due at once.
-    pub(super) fn new(name: &'static str, config: OwnedFd) -> Self {
+    pub(super) fn new(name: &'static str, config: OwnedFd, works: Works) -> Self {
         Self {
             name,
             config,
             life: Life::Waiting {
                 until: Instant::now(),
             },
+            works,
+            proven: works == Works::AtOnce,
             failures: 0,
         }
     }
@@ -183,7 +220,10 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
                     link: near,
                     outbox: Outbox::new(),
                     since: Instant::now(),
-                    doomed: false,
+                    health: match self.works {
+                        Works::AtOnce => Health::Well,
+                        Works::WhenItSays => Health::Begun,
+                    },
                 };
                 Ok(())
             }
@@ -207,10 +247,21 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         }
     }
 
+    /// Its link, while anything is to be heard there: that of one that is ending would be ready without end.
     pub(super) fn link(&self) -> Option<&Link<Out, In>> {
         match &self.life {
-            Life::Running { link, .. } => Some(link),
-            Life::Waiting { .. } => None,
+            Life::Running { link, health, .. } if health.hears() => Some(link),
+            Life::Running { .. } | Life::Waiting { .. } => None,
+        }
+    }
+
+    /// It has said that it works.
+    pub(super) fn works(&mut self) {
+        if let Life::Running { health, .. } = &mut self.life
+            && *health == Health::Begun
+        {
+            *health = Health::Well;
+            self.proven = true;
         }
     }
 
@@ -222,13 +273,30 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
     /// Takes note of its end.
     ///
     /// # Errors
-    /// `Hopeless` when it will not be tried again.
+    /// `Stillborn` and `Hopeless` when it will not be tried again.
     pub(super) fn ended(&mut self, how: &Ended) -> Result<(), ServerError> {
-        let settled =
-            matches!(&self.life, Life::Running { since, .. } if since.elapsed() >= SETTLED);
-        self.failures = match how {
-            Ended::ByItself(_) if !settled => self.failures + 1,
-            Ended::ByItself(_) | Ended::Killed | Ended::Short => 0,
+        let (settled, by_warden) = match &self.life {
+            Life::Running { since, health, .. } => {
+                (since.elapsed() >= SETTLED, *health == Health::Killed)
+            }
+            Life::Waiting { .. } => (false, false),
+        };
+        // What the warden had to end is no better than what gave up.
+        let failed = match how {
+            Ended::ByItself(_) => true,
+            Ended::Killed => by_warden,
+            Ended::Short => false,
+        };
+        if failed && !self.proven {
+            return Err(ServerError::Stillborn {
+                name: self.name,
+                how: how.text().to_owned(),
+            });
+        }
+        self.failures = if failed && !settled {
+            self.failures + 1
+        } else {
+            0
         };
         if self.failures >= ATTEMPTS {
             return Err(ServerError::Hopeless { name: self.name });
@@ -247,44 +315,59 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
             Life::Running {
                 link,
                 outbox,
-                doomed: false,
+                health,
                 ..
-            } if outbox.len() > 0 => Some(link),
+            } if health.hears() && outbox.len() > 0 => Some(link),
             Life::Running { .. } | Life::Waiting { .. } => None,
         }
     }
 
-    /// How many messages wait for it; without end while it does not run.
+    /// How many messages wait for it; without end while it does not work.
     pub(super) fn backlog(&self) -> usize {
         match &self.life {
             Life::Running {
                 outbox,
-                doomed: false,
+                health: Health::Well,
                 ..
             } => outbox.len(),
-            Life::Running { doomed: true, .. } | Life::Waiting { .. } => usize::MAX,
+            Life::Running { .. } | Life::Waiting { .. } => usize::MAX,
         }
     }
 
-    /// When what waits for it has waited too long.
+    /// When what waits for it, or its end, has taken too long.
     pub(super) fn overdue_at(&self) -> Option<Instant> {
         match &self.life {
             Life::Running {
                 outbox,
-                doomed: false,
+                health: Health::Begun | Health::Well,
                 ..
             } => outbox.overdue_at(),
-            Life::Running { doomed: true, .. } | Life::Waiting { .. } => None,
+            Life::Running {
+                health: Health::Leaving { until },
+                ..
+            } => Some(*until),
+            Life::Running {
+                health: Health::Killed,
+                ..
+            }
+            | Life::Waiting { .. } => None,
         }
     }
 
-    /// Ends it if what waits for it has waited too long.
+    /// Ends it if what waits for it, or its end, has taken too long.
     pub(super) fn enforce(&mut self, now: Instant) {
-        if self.overdue_at().is_some_and(|at| at <= now) {
-            self.kill(&format!(
+        if self.overdue_at().is_none_or(|at| at > now) {
+            return;
+        }
+        match &self.life {
+            Life::Running {
+                health: Health::Leaving { .. },
+                ..
+            } => self.kill("has hung up and does not end"),
+            Life::Running { .. } | Life::Waiting { .. } => self.kill(&format!(
                 "has not read its link for {} s",
                 OUTBOX_AGE.as_secs()
-            ));
+            )),
         }
     }
 
@@ -294,7 +377,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         let Life::Running {
             link,
             outbox,
-            doomed: false,
+            health: Health::Begun | Health::Well,
             ..
         } = &mut self.life
         else {
@@ -304,7 +387,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
             match link.send_with(message, fds) {
                 Ok(()) => return,
                 Err(error) if error.would_block() => {}
-                Err(error) => return self.kill(&format!("cannot be told anything ({error})")),
+                Err(error) => return self.fault(&error, "cannot be told anything"),
             }
         }
         let packet = match Packet::new(message, fds) {
@@ -322,25 +405,39 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         let Life::Running {
             link,
             outbox,
-            doomed: false,
+            health: Health::Begun | Health::Well,
             ..
         } = &mut self.life
         else {
             return;
         };
         if let Err(error) = outbox.flush(|packet| link.send_packet(packet)) {
-            self.kill(&format!("cannot be told anything ({error})"));
+            self.fault(&error, "cannot be told anything");
         }
     }
 
     /// Ends it, because it `does` something; it will be started again.
     pub(super) fn kill(&mut self, does: &str) {
-        if let Life::Running { child, doomed, .. } = &mut self.life
-            && !*doomed
+        if let Life::Running { child, health, .. } = &mut self.life
+            && *health != Health::Killed
         {
             tracing::error!("{} {does}; it is ended", self.name);
             child.kill().ok();
-            *doomed = true;
+            *health = Health::Killed;
+        }
+    }
+
+    /// Something is wrong with its link. One that has hung up is ending: its status, learnt from the kernel, says why,
+    /// which a kill would cover up.
+    fn fault(&mut self, error: &LinkError, does: &str) {
+        match (error, &mut self.life) {
+            (LinkError::Closed, Life::Running { health, .. }) if health.hears() => {
+                *health = Health::Leaving {
+                    until: Instant::now() + LEAVING,
+                };
+            }
+            (LinkError::Closed, _) => {}
+            (error, _) => self.kill(&format!("{does} ({error})")),
         }
     }
 
@@ -352,13 +449,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
             messages: Vec::new(),
             shortage: false,
         };
-        let Life::Running {
-            child,
-            link,
-            doomed,
-            ..
-        } = &mut self.life
-        else {
+        let Some(link) = self.link() else {
             return heard;
         };
         for _ in 0..TURN {
@@ -366,14 +457,8 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
                 Ok(message) => heard.messages.push(message),
                 Err(error) if error.would_block() => break,
                 Err(error) if error.is_shortage() => heard.shortage = true,
-                // Its end is learnt from the kernel.
-                Err(LinkError::Closed) => {
-                    child.kill().ok();
-                    *doomed = true;
-                    break;
-                }
                 Err(error) => {
-                    self.kill(&format!("says what it may not ({error})"));
+                    self.fault(&error, "says what it may not");
                     break;
                 }
             }

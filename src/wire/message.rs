@@ -260,6 +260,8 @@ pub enum Reporter {
 /// What audit says to the warden.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum AuditToWarden {
+    /// It has the trail and writes: said once, before all else.
+    Ready,
     /// The session's first record is on the disk.
     Opened(SessionId),
     /// The session's last record is on the disk.

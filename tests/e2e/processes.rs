@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use serde_json::Value;
 
-use crate::harness::{Process, Server, Setup, eventually, within};
+use crate::harness::{Process, Server, Setup, eventually, folder, within};
 
 fn namespace(process: &Process, kind: &str) -> String {
     fs::read_link(format!("/proc/{}/ns/{kind}", process.pid))
@@ -607,12 +607,70 @@ fn stopping_ends_everything_and_says_so_on_record() {
     let _session = server.background("sleep 100");
     let all = server.processes();
     assert!(server.stop().success());
+    assert_eq!(logged(&server, "new connections"), 0, "{}", server.log());
     within(Duration::from_secs(2), "all processes are gone", || {
         all.iter().all(|process| !Process::lives(process.pid))
     });
     assert_eq!(server.records_of("server.stop").len(), 1);
     let close = server.records_of("session.close");
     assert_eq!(close[0]["d"]["reason"], "server-stop", "{close:?}");
+}
+
+/// How often a text is in the log.
+fn logged(server: &Server, text: &str) -> usize {
+    server.log().matches(text).count()
+}
+
+#[test]
+fn the_fourth_failure_in_a_row_ends_the_server() {
+    for _ in 0..3 {
+        let mut server = Server::start();
+        server.run("true").good();
+        let key = server.dir.join("data/ssh_host_ed25519_key");
+        fs::write(&key, "garbage").unwrap();
+        end(&server.role("keys").unwrap());
+        assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+        assert_eq!(logged(&server, "is damaged"), 4, "{}", server.log());
+        let says = "keys ended 4 times as soon as it was started";
+        assert_eq!(logged(&server, says), 1, "{}", server.log());
+        // It has gone on and off four times, and keys has never worked meanwhile.
+        assert_eq!(logged(&server, "accepted again"), 0, "{}", server.log());
+        assert_eq!(logged(&server, "new connections wait"), 1);
+    }
+}
+
+#[test]
+fn what_cannot_begin_ends_the_server_at_once() {
+    let server = Server::start();
+    server.run("true").good();
+    let dir = server.into_dir();
+    fs::write(dir.join("data/ssh_host_ed25519_key"), "garbage").unwrap();
+    let mut server = Server::at(dir, Setup::default());
+    assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+    assert_eq!(logged(&server, "is damaged"), 1, "{}", server.log());
+    assert_eq!(logged(&server, "keys cannot begin"), 1, "{}", server.log());
+    assert_eq!(logged(&server, "new connections"), 0, "{}", server.log());
+}
+
+#[test]
+fn a_full_disk_at_the_start_is_said_once() {
+    let dir = folder();
+    fs::create_dir(dir.join("data")).unwrap();
+    // Its root, the lock and audit's folder: no more can be made there.
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=64k,nr_inodes=3", "tmpfs"]);
+    assert!(mount.arg(dir.join("data")).status().unwrap().success());
+    let mut server = Server::at(dir, Setup::default());
+    let status = server.wait();
+    let log = server.log();
+    let dir = server.into_dir();
+    let mut unmount = std::process::Command::new("umount");
+    assert!(unmount.arg(dir.join("data")).status().unwrap().success());
+    fs::remove_dir_all(dir).unwrap();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("No space left"), "{log}");
+    assert_eq!(log.matches("cannot begin").count(), 1, "{log}");
+    assert!(!log.contains("started again"), "{log}");
 }
 
 #[test]
