@@ -4,14 +4,17 @@
 //! random generator and no hash table is used before the fork, so no two connections inherit the same state.
 #![forbid(unsafe_code)]
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use self::source::{Source, makes_room};
 use crate::model::{ConnectionId, Peer};
 use crate::policy::ssh::Limits;
 use crate::sys::process::{self, Forked};
-use crate::sys::{Errno, is_shortage, net, wait};
+use crate::sys::{Errno, is_shortage, net, random, wait};
 use crate::wire::{
     AuditToPeer, ConnectionToKeys, ConnectionToWarden, FrontToWarden, KeysToConnection, Link,
     LinkError, Refusal, ReportToAudit, WardenToConnection, WardenToFront,
@@ -207,13 +210,9 @@ impl Front<'_> {
             ip: address.ip(),
             port: address.port(),
         };
-        let fresh = self
-            .connections
-            .iter()
-            .filter(|running| !running.authenticated);
-        if fresh.count() >= self.limits.unauthenticated {
-            // The one that has had most time makes room: whoever holds connections open locks nobody out.
-            self.end_oldest_fresh();
+        let unauthenticated = self.unauthenticated();
+        if unauthenticated.len() >= self.limits.unauthenticated {
+            self.make_room(&unauthenticated, peer)?;
         } else if self.connections.len() >= self.limits.connections {
             self.refused(peer, Refusal::TooMany);
             return Ok(None);
@@ -221,17 +220,31 @@ impl Front<'_> {
         self.fork(peer, stream)
     }
 
-    /// Connections stand in the order in which they came.
-    fn end_oldest_fresh(&mut self) {
-        let oldest = self
-            .connections
-            .iter()
-            .position(|running| !running.authenticated);
-        if let Some(running) = oldest.map(|at| self.connections.remove(at)) {
+    /// Where those that have not logged in stand, and come from.
+    fn unauthenticated(&self) -> Vec<(usize, Source)> {
+        let all = self.connections.iter().enumerate();
+        all.filter(|(_, running)| !running.authenticated)
+            .map(|(at, running)| (at, running.peer.ip.into()))
+            .collect()
+    }
+
+    /// Ends one of them: whoever holds connections open, or makes many, locks out nobody who comes from elsewhere.
+    fn make_room(
+        &mut self,
+        unauthenticated: &[(usize, Source)],
+        newcomer: Peer,
+    ) -> Result<(), FrontError> {
+        let mut chance = [0; 8];
+        random::fill(&mut chance).map_err(step("draw lots"))?;
+        let held: Vec<Source> = unauthenticated.iter().map(|(_, source)| *source).collect();
+        let drawn = makes_room(&held, newcomer.ip.into(), u64::from_ne_bytes(chance));
+        if let Some((at, _)) = drawn.and_then(|drawn| unauthenticated.get(drawn)) {
+            let running = self.connections.remove(*at);
             // Gone already, if not.
             process::kill(running.pidfd.as_fd()).ok();
             self.refused(running.peer, Refusal::MadeRoom);
         }
+        Ok(())
     }
 
     fn fork(&mut self, peer: Peer, stream: OwnedFd) -> Result<Option<Accepted>, FrontError> {

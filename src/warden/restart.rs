@@ -63,7 +63,6 @@ impl Warden {
             if self.accepting != Accepting::On {
                 self.front.tell(&WardenToFront::Pause, &[]);
             }
-            // In the order of their ids, which is that in which they came.
             for (cid, connection) in &self.connections {
                 let authenticated = match connection.state {
                     State::Session(_) => true,

@@ -31,7 +31,7 @@ pub enum FrontToWarden {
 pub enum Refusal {
     /// There are as many as may be.
     TooMany,
-    /// It had not logged in, and was the oldest of as many as may be: it made room for a new one.
+    /// It had not logged in, as many others had not: it made room for a new one.
     MadeRoom,
     /// The warden has too much to do.
     Busy,
@@ -41,7 +41,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::TooMany => "too many connections",
-            Self::MadeRoom => "too many that have not logged in, the oldest made room",
+            Self::MadeRoom => "too many that have not logged in, one made room",
             Self::Busy => "the warden has too much to do",
         })
     }
@@ -54,8 +54,7 @@ pub enum WardenToFront {
     HostKey(Vec<u8>),
     /// The connection logged in: it no longer counts as pre-authentication.
     Authenticated(ConnectionId),
-    /// A connection of a front before this one, to be counted. Descriptor: its pidfd. These come before `HostKey`, the
-    /// oldest first.
+    /// A connection of a front before this one, to be counted. Descriptor: its pidfd. These come before `HostKey`.
     Running {
         /// The connection.
         cid: ConnectionId,

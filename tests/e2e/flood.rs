@@ -1,11 +1,17 @@
 //! Many connections that never log in, and server processes that stand still under them.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use nix::unistd::Pid;
 
 use crate::harness::{Done, PATIENCE, Process, Server, app, eventually, finish};
@@ -92,6 +98,151 @@ fn a_flood_of_connections_leaves_counts_and_a_login_in_it_its_whole_record() {
     );
     assert_eq!(its("exec").len(), 1);
     assert_eq!(its("conn.close").len(), 1);
+}
+
+/// Connects from an address 60 times a second, says nothing and keeps all open, until it is dropped.
+struct Flood {
+    over: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flood {
+    fn start(from: [u8; 4], port: u16) -> Self {
+        let (over, made) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let (stop, count) = (Arc::clone(&over), Arc::clone(&made));
+        let thread = std::thread::spawn(move || {
+            let mut held = VecDeque::new();
+            let start = Instant::now();
+            while !stop.load(Ordering::Relaxed) {
+                let stream = socket(
+                    AddressFamily::Inet,
+                    SockType::Stream,
+                    SockFlag::SOCK_CLOEXEC,
+                    None,
+                )
+                .unwrap();
+                bind(
+                    stream.as_raw_fd(),
+                    &SockaddrIn::from(SocketAddrV4::new(from.into(), 0)),
+                )
+                .unwrap();
+                let server = SocketAddrV4::new([127, 0, 0, 1].into(), port);
+                connect(stream.as_raw_fd(), &SockaddrIn::from(server)).unwrap();
+                held.push_back(stream);
+                if held.len() > 200 {
+                    held.pop_front();
+                }
+                let due = 1 + count.fetch_add(1, Ordering::Relaxed);
+                let due = start + Duration::from_secs(1) / 60 * u32::try_from(due).unwrap();
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        });
+        let flood = Self {
+            over,
+            made,
+            thread: Some(thread),
+        };
+        eventually("the flood has risen", || (flood.made() > 100).then_some(()));
+        flood
+    }
+
+    fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().ok();
+    }
+}
+
+/// A port that leads to the server by a way of 100 ms, there and back.
+fn far_away(port: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            late(client.try_clone().unwrap(), server.try_clone().unwrap());
+            late(server, client);
+        }
+    });
+    near
+}
+
+/// Passes bytes on 50 ms after they came.
+fn late(mut from: TcpStream, mut to: TcpStream) {
+    let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(1024);
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 65536];
+        while let Ok(count @ 1..) = from.read(&mut bytes) {
+            let due = Instant::now() + Duration::from_millis(50);
+            if sender.send((due, bytes[..count].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        for (due, bytes) in receiver {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        to.shutdown(Shutdown::Both).ok();
+    });
+}
+
+/// A login and a command through another port than the server's own.
+fn log_in_by(server: &Server, port: u16) -> Done {
+    let mut ssh = server.client("ssh");
+    let mut options = server.ssh_options();
+    options.retain(|option| !option.starts_with("Port="));
+    assert_eq!(options.pop().as_deref(), Some("-o"), "Port= is the last");
+    ssh.args(options)
+        .args(["-o", "HostKeyAlias=server", "-p", &port.to_string()])
+        .args(["root@127.0.0.1", "true"]);
+    finish(ssh)
+}
+
+#[test]
+fn a_flood_from_one_address_costs_far_clients_elsewhere_nothing() {
+    let server = Server::start();
+    let far = far_away(server.port);
+    log_in_by(&server, far).good();
+    let flood = Flood::start([127, 0, 0, 2], server.port);
+    for _ in 0..5 {
+        let before = flood.made();
+        log_in_by(&server, far).good();
+        // Enough to end the oldest of 32 meanwhile.
+        let meanwhile = flood.made() - before;
+        assert!(meanwhile > 32, "{meanwhile} is no flood");
+    }
+    logs(&server, "from 127.0.0.2 port");
+    drop(flood);
+    let refused = server.records_of("conn.refuse");
+    assert!(!refused.is_empty());
+    for record in refused {
+        assert_eq!(record["d"]["ip"], "127.0.0.2", "{record}");
+    }
+}
+
+#[test]
+fn a_flood_from_their_own_address_leaves_far_clients_a_chance() {
+    let server = Server::start();
+    let far = far_away(server.port);
+    log_in_by(&server, far).good();
+    let _flood = Flood::start([127, 0, 0, 1], server.port);
+    eventually("a login", || {
+        (log_in_by(&server, far).code() == 0).then_some(())
+    });
 }
 
 #[test]

@@ -561,7 +561,7 @@ fn a_new_front_counts_the_connections_of_the_one_before() {
     });
     // 32 may be there that have not logged in (policy/ssh.toml).
     all.extend((0..20).map(|_| connect()));
-    within(Duration::from_secs(2), "the oldest made room", || {
+    within(Duration::from_secs(2), "some made room", || {
         connections() == 33
     });
     let closed = |stream: &std::net::TcpStream| {
@@ -576,7 +576,7 @@ fn a_new_front_counts_the_connections_of_the_one_before() {
         }
     };
     let closed: Vec<bool> = all.iter().map(closed).collect();
-    assert_eq!(closed, [vec![true; 8], vec![false; 32]].concat());
+    assert_eq!(closed.iter().filter(|closed| **closed).count(), 8);
     server.find("sleep 100");
 }
 
