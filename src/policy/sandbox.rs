@@ -131,8 +131,11 @@ pub struct Limits {
     pub memory: Size,
     pub locked_memory: Size,
     pub pending_signals: u64,
+    pub cpu_weight: u64,
+    pub nice: i32,
     pub all_processes: u64,
     pub all_memory_percent: u64,
+    pub all_cpu_weight: u64,
 }
 
 /// `[servers]`: limits of the server's own processes.

@@ -2,7 +2,7 @@
 
 use crate::policy::sandbox::Limits;
 use crate::sys::Errno;
-use crate::sys::cgroup::{Group, own_path};
+use crate::sys::cgroup::{Group, mounted_with, own_path};
 
 /// The warden and its processes, since an inner node of version 2 may hold none.
 const SERVER: &str = "server";
@@ -11,13 +11,20 @@ const SERVER: &str = "server";
 #[derive(Debug)]
 pub enum Cgroups {
     /// One hierarchy; children are born into their group.
-    V2(Group),
+    V2 {
+        /// The group of all sessions.
+        parent: Group,
+        /// Whether `cpu` is there too.
+        cpu: bool,
+    },
     /// A hierarchy for each controller; the child is moved before it goes on.
     V1 {
         /// `pids`, where there is one.
         pids: Option<Group>,
         /// `memory`, where there is one.
         memory: Option<Group>,
+        /// `cpu`, where there is one.
+        cpu: Option<Group>,
     },
     /// Only rlimits and the sizes of file systems hold.
     None(String),
@@ -37,55 +44,63 @@ impl Cgroups {
     /// the same at the next start of the same server, another for another one.
     #[must_use]
     pub fn probe(parent: &str, limits: &Limits) -> Self {
-        match version_2(parent, limits) {
-            Ok(parent) => Self::V2(parent),
-            Err(v2) => {
-                let pids = version_1(
-                    parent,
-                    "pids",
-                    "pids.max",
-                    &limits.all_processes.to_string(),
-                );
-                let memory = version_1(
-                    parent,
-                    "memory",
-                    "memory.limit_in_bytes",
-                    &all_memory(limits),
-                );
-                match (pids, memory) {
-                    (Err(v1), Err(_)) => Self::None(format!("version 2: {v2}; version 1: {v1}")),
-                    (pids, memory) => Self::V1 {
-                        pids: pids.ok(),
-                        memory: memory.ok(),
-                    },
-                }
-            }
+        let v2 = match version_2(parent, limits) {
+            Ok(group) => return group,
+            Err(v2) => v2,
+        };
+        let one =
+            |controller, file, limit: String| version_1(parent, controller, file, &limit).ok();
+        let pids = version_1(
+            parent,
+            "pids",
+            "pids.max",
+            &limits.all_processes.to_string(),
+        );
+        let memory = one("memory", "memory.limit_in_bytes", all_memory(limits));
+        let cpu = one("cpu", "cpu.shares", shares(limits.all_cpu_weight));
+        match (pids, memory, cpu) {
+            (Err(v1), None, None) => Self::None(format!("version 2: {v2}; version 1: {v1}")),
+            (pids, memory, cpu) => Self::V1 {
+                pids: pids.ok(),
+                memory,
+                cpu,
+            },
         }
     }
 
     /// What is in force, for the log and the record.
     #[must_use]
     pub fn describe(&self) -> String {
+        let (version, held) = match self {
+            Self::V2 { cpu, .. } => (2, [true, true, *cpu]),
+            Self::V1 { pids, memory, cpu } => {
+                (1, [pids.is_some(), memory.is_some(), cpu.is_some()])
+            }
+            Self::None(_) => return "none".to_owned(),
+        };
+        let held: Vec<&str> = ["processes", "memory", "cpu"]
+            .into_iter()
+            .zip(held)
+            .filter_map(|(name, held)| held.then_some(name))
+            .collect();
+        format!("version {version}: {}", held.join(", "))
+    }
+
+    /// Whether sessions have a share of the processors that is small beside the server's.
+    #[must_use]
+    pub fn weighs(&self) -> bool {
         match self {
-            Self::V2(_) => "version 2: processes, memory".to_owned(),
-            Self::V1 {
-                pids: Some(_),
-                memory: Some(_),
-            } => "version 1: processes, memory".to_owned(),
-            Self::V1 {
-                pids: Some(_),
-                memory: None,
-            } => "version 1: processes".to_owned(),
-            Self::V1 { .. } => "version 1: memory".to_owned(),
-            Self::None(_) => "none".to_owned(),
+            Self::V2 { cpu, .. } => *cpu,
+            Self::V1 { cpu, .. } => cpu.is_some(),
+            Self::None(_) => false,
         }
     }
 
     /// The groups that hold those of sessions, one for each hierarchy.
     fn parents(&self) -> Vec<&Group> {
         match self {
-            Self::V2(parent) => vec![parent],
-            Self::V1 { pids, memory } => pids.iter().chain(memory).collect(),
+            Self::V2 { parent, .. } => vec![parent],
+            Self::V1 { pids, memory, cpu } => pids.iter().chain(memory).chain(cpu).collect(),
             Self::None(_) => Vec::new(),
         }
     }
@@ -107,20 +122,23 @@ impl Cgroups {
     pub fn make(&self, name: String, limits: &Limits) -> Result<SessionGroup, Errno> {
         let memory_bytes = limits.memory.0.to_string();
         match self {
-            Self::V2(parent) => {
+            Self::V2 { parent, cpu } => {
                 let group = parent.make(&name)?;
                 group.write("pids.max", &limits.processes.to_string())?;
                 group.write("memory.max", &memory_bytes)?;
                 // Absent without swap accounting.
                 optional(group.write("memory.swap.max", "0"))?;
                 group.write("memory.oom.group", "1")?;
+                if *cpu {
+                    group.write("cpu.weight", &limits.cpu_weight.to_string())?;
+                }
                 Ok(SessionGroup {
                     name,
                     born_into: Some(group),
                     moved_into: Vec::new(),
                 })
             }
-            Self::V1 { pids, memory } => {
+            Self::V1 { pids, memory, cpu } => {
                 let mut moved_into = Vec::new();
                 if let Some(parent) = pids {
                     let group = parent.make(&name)?;
@@ -131,6 +149,11 @@ impl Cgroups {
                     let group = parent.make(&name)?;
                     group.write("memory.limit_in_bytes", &memory_bytes)?;
                     optional(group.write("memory.memsw.limit_in_bytes", &memory_bytes))?;
+                    moved_into.push(group);
+                }
+                if let Some(parent) = cpu {
+                    let group = parent.make(&name)?;
+                    group.write("cpu.shares", &shares(limits.cpu_weight))?;
                     moved_into.push(group);
                 }
                 Ok(SessionGroup {
@@ -184,7 +207,7 @@ impl SessionGroup {
     }
 }
 
-fn version_2(parent: &str, limits: &Limits) -> Result<Group, Errno> {
+fn version_2(parent: &str, limits: &Limits) -> Result<Cgroups, Errno> {
     let path = own_path("")?;
     // Where an earlier life of this server moved its surroundings.
     let path = path
@@ -211,21 +234,33 @@ fn version_2(parent: &str, limits: &Limits) -> Result<Group, Errno> {
         optional(server.write("cgroup.procs", pid))?;
     }
     here.write("cgroup.subtree_control", "+pids +memory")?;
+    // Refused to the last where threads with real-time priorities are outside the root, with some kernels: then without.
+    // Some kernels refuse it while threads have real-time priorities (cgroup-v2, CPU); then it is not in force.
+    let cpu = here.write("cgroup.subtree_control", "+cpu").is_ok();
     let parent = here.make(parent)?;
     parent.write("pids.max", &limits.all_processes.to_string())?;
     parent.write("memory.max", &all_memory(limits))?;
     parent.write("cgroup.subtree_control", "+pids +memory")?;
-    Ok(parent)
+    if cpu {
+        parent.write("cpu.weight", &limits.all_cpu_weight.to_string())?;
+        parent.write("cgroup.subtree_control", "+cpu")?;
+    }
+    Ok(Cgroups::V2 { parent, cpu })
 }
 
 fn version_1(parent: &str, controller: &str, file: &str, limit: &str) -> Result<Group, Errno> {
-    let here = Group::hierarchy_v1(controller)?.descend(&own_path(controller)?)?;
+    let here = Group::hierarchy_v1(&mounted_with(controller)?)?.descend(&own_path(controller)?)?;
     let parent = here.make(parent)?;
     if controller == "memory" {
         parent.write("memory.use_hierarchy", "1").ok();
     }
     parent.write(file, limit)?;
     Ok(parent)
+}
+
+/// A weight of version 2, where 100 is everybody's, in the unit of version 1, where 1024 is, and 2 is the least.
+fn shares(weight: u64) -> String {
+    (weight * 1024 / 100).max(2).to_string()
 }
 
 fn all_memory(limits: &Limits) -> String {

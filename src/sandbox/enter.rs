@@ -215,6 +215,7 @@ fn complete(
     enter_user_namespace(held.user_namespace.as_fd()).map_err(step("enter the user namespace"))?;
     process::become_identity(0, 0).map_err(step("become the session's uid"))?;
     namespace_limits.forbid()?;
+    process::be_nice(child.policy.limits.nice).map_err(step("let the server go first"))?;
     limits(&child.policy.limits)?;
     capability::lock().map_err(step("lock the capabilities"))?;
     capability::clear().map_err(step("renounce all capabilities"))?;

@@ -157,6 +157,12 @@ impl Host {
         if let Cgroups::None(why) = &self.cgroups {
             lines.push(format!("no control groups ({why}): memory is bounded per file system only, processes by uid"));
         }
+        if !self.cgroups.weighs() {
+            lines.push(
+                "no control group for cpu: sessions have a nice value, and no share of their own"
+                    .to_owned(),
+            );
+        }
         if !held(Capability::CAP_NET_ADMIN) {
             lines.push(
                 "no CAP_NET_ADMIN: the loopback interface of sessions without network stays down"

@@ -25,14 +25,17 @@ impl Group {
         Mount::filesystem("cgroup2", &[], &attributes).map(|mount| Self(mount.into_fd()))
     }
 
-    /// The version 1 hierarchy of one controller, likewise.
+    /// The version 1 hierarchy of controllers, all that are mounted together; likewise.
     ///
     /// # Errors
-    /// As above; EBUSY if the controller is in version 2's hands.
-    pub fn hierarchy_v1(controller: &str) -> nix::Result<Self> {
+    /// As above; EBUSY if a controller is in version 2's hands, or another is mounted with them.
+    pub fn hierarchy_v1(controllers: &[String]) -> nix::Result<Self> {
         let attributes = [Attribute::NoSuid, Attribute::NoDev, Attribute::NoExec];
-        Mount::filesystem("cgroup", &[(controller, None)], &attributes)
-            .map(|mount| Self(mount.into_fd()))
+        let options: Vec<(&str, Option<&str>)> = controllers
+            .iter()
+            .map(|name| (name.as_str(), None))
+            .collect();
+        Mount::filesystem("cgroup", &options, &attributes).map(|mount| Self(mount.into_fd()))
     }
 
     /// The group below this one at a relative path without `..`.
@@ -140,21 +143,52 @@ impl AsRawFd for Group {
     }
 }
 
-/// The path of this process's group in a hierarchy: `""` for version 2, else the controller's name.
+/// The path of this process's group in a hierarchy: `""` for version 2, else the name of one of its controllers.
 ///
 /// # Errors
 /// ENOENT if /proc/self/cgroup does not name it.
 pub fn own_path(controller: &str) -> nix::Result<String> {
-    let text = fs::read_to_string("/proc/self/cgroup")
-        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-    let found = text.lines().find_map(|line| {
+    hierarchy_of(&own_groups()?, controller).map(|(_, path)| path)
+}
+
+/// The controllers of the hierarchy that has this one, itself included: often `cpu` and `cpuacct` share one.
+///
+/// # Errors
+/// As above.
+pub fn mounted_with(controller: &str) -> nix::Result<Vec<String>> {
+    hierarchy_of(&own_groups()?, controller).map(|(controllers, _)| controllers)
+}
+
+fn own_groups() -> nix::Result<String> {
+    fs::read_to_string("/proc/self/cgroup")
+        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+}
+
+fn hierarchy_of(groups: &str, controller: &str) -> nix::Result<(Vec<String>, String)> {
+    let found = groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
-        let controllers = fields.next()?;
+        let controllers: Vec<String> = fields.next()?.split(',').map(str::to_owned).collect();
         let path = fields.next()?;
         controllers
-            .split(',')
+            .iter()
             .any(|name| name == controller)
-            .then(|| path.to_owned())
+            .then(|| (controllers, path.to_owned()))
     });
     found.ok_or(Errno::ENOENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_that_share_a_hierarchy_are_found_together() {
+        let groups = "4:memory:/a:b\n3:cpu,cpuacct:/c\n1:name=systemd:/\n0::/d\n";
+        let of = |controller| hierarchy_of(groups, controller);
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(of("cpu"), Ok((names(&["cpu", "cpuacct"]), "/c".to_owned())));
+        assert_eq!(of("memory"), Ok((names(&["memory"]), "/a:b".to_owned())));
+        assert_eq!(of(""), Ok((names(&[""]), "/d".to_owned())));
+        assert_eq!(of("pids"), Err(Errno::ENOENT));
+    }
 }

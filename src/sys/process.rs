@@ -259,6 +259,14 @@ pub fn limit(resource: Resource, value: u64) -> nix::Result<()> {
     setrlimit(resource, value, value)
 }
 
+/// Lets others go first: raises the nice value of this process and what it will start. nice(2).
+///
+/// # Errors
+/// EACCES for a negative increment.
+pub fn be_nice(increment: i32) -> nix::Result<()> {
+    rustix::process::nice(increment).map(drop).map_err(errno)
+}
+
 /// Sets soft and hard limit to `value`, or to the hard limit where that is less; what it is then.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! docs/sandbox.md.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -679,6 +680,81 @@ fn a_session_is_in_a_group_with_limits_of_its_own() {
         };
         assert!(limit <= most, "{controller} of all sessions: {limit}");
     }
+}
+
+#[test]
+fn a_session_has_a_share_of_the_processors_that_is_small_beside_the_servers() {
+    let server = Server::start();
+    let _session = server.background("sleep 100");
+    let pid = server.find("sleep 100").pid;
+    let log = server.log();
+    let version = ["version 1", "version 2"].into_iter().find(|version| {
+        log.contains(&format!(
+            "control groups: {version}: processes, memory, cpu"
+        ))
+    });
+    let Some(version) = version else {
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "no cpu here");
+        assert!(
+            log.contains("not in force: no control group for cpu"),
+            "{log}"
+        );
+        println!("NOT TRIED: there is no control group for cpu");
+        return;
+    };
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let line = groups.lines().find(|line| {
+        let controllers = line.split(':').nth(1).unwrap();
+        match version {
+            "version 1" => controllers.split(',').any(|name| name == "cpu"),
+            _ => controllers.is_empty(),
+        }
+    });
+    let own = Path::new(line.unwrap().splitn(3, ':').nth(2).unwrap());
+    let (place, file, usual) = match version {
+        "version 1" => ("/sys/fs/cgroup/cpu", "cpu.shares", 1024),
+        _ => ("/sys/fs/cgroup", "cpu.weight", 100),
+    };
+    let value = |group: &Path| {
+        let text = fs::read_to_string(format!("{place}{}/{file}", group.display())).unwrap();
+        text.trim().parse::<u64>().unwrap()
+    };
+    assert_eq!(value(own), usual);
+    assert_eq!(value(own.parent().unwrap()), usual * 20 / 100);
+    // The server is beside that group, not in it.
+    let servers = fs::read_to_string(format!("/proc/{}/cgroup", server.pid())).unwrap();
+    assert!(!servers.contains("hassio-sshd-"), "{servers}");
+}
+
+#[test]
+fn busy_loops_in_a_session_leave_others_and_logins_their_time() {
+    let server = Server::start();
+    let took = || {
+        let since = Instant::now();
+        server.run("true").good();
+        since.elapsed()
+    };
+    let quiet = (0..3).map(|_| took()).max().unwrap();
+    let mut busy =
+        server.background("for i in $(seq 100); do (while :; do :; done) & done; echo all; wait");
+    let mut word = [0; 4];
+    busy.out.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"all\n");
+    let slowest = (0..3).map(|_| took()).max().unwrap();
+    println!("{quiet:?} without, {slowest:?} with them");
+    assert!(
+        slowest < quiet * 5 + Duration::from_secs(1),
+        "{slowest:?}, {quiet:?} without"
+    );
+}
+
+#[test]
+fn a_session_lets_the_server_go_first_and_cannot_take_that_back() {
+    let server = Server::start();
+    assert_eq!(server.run("nice").good(), "5");
+    let done = server.run("renice -n 0 -p $$; nice -n -5 nice");
+    assert!(done.stderr.contains("Permission denied"), "{done:?}");
+    assert_eq!(done.stdout.lines().last(), Some("5"), "{done:?}");
 }
 
 /// In bytes.
