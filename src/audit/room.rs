@@ -45,6 +45,8 @@ pub(super) struct Room {
     pub(super) folds: Folds,
     /// What keys said of connections that are not known, or not any more.
     pub(super) early: Vec<Record>,
+    /// Which of those have logged in, the last first.
+    pub(super) proved: Vec<ConnectionId>,
     /// Those that put too much on record without a session.
     pub(super) overrun: Vec<ConnectionId>,
     pub(super) sessions: HashMap<SessionId, Session>,
@@ -235,6 +237,10 @@ impl Room {
         now: Instant,
     ) -> Placed {
         if matches!(record.event, Event::AuthAttempt { .. }) && record.ok == Some(true) {
+            if self.connections.standing(cid).is_none() {
+                self.proved.truncate(EARLY_RECORDS);
+                self.proved.insert(0, cid);
+            }
             self.log_in(cid, now);
             return self.ledger(who, Some(cid), record, promise, now);
         }
@@ -281,8 +287,15 @@ impl Room {
 
     /// A connection that is new here.
     pub(super) fn join(&mut self, cid: ConnectionId, peer: Peer, standing: Standing, now: Instant) {
-        self.connections.add(cid, peer, standing);
         // keys has another link than the warden, and may have overtaken it.
+        let known = self.proved.len();
+        self.proved.retain(|proved| *proved != cid);
+        let standing = if self.proved.len() < known {
+            Standing::LoggedIn
+        } else {
+            standing
+        };
+        self.connections.add(cid, peer, standing);
         let its = |record: &mut Record| record.cid == Some(cid);
         for record in self.early.extract_if(.., its).collect::<Vec<_>>() {
             self.place(record, None, now);

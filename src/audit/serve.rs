@@ -53,6 +53,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         connections: Connections::default(),
         folds: Folds::default(),
         early: Vec::new(),
+        proved: Vec::new(),
         overrun: Vec::new(),
         sessions: HashMap::new(),
         orphans: found.orphans,
