@@ -99,10 +99,11 @@ fn wrong_keys_users_and_methods_get_the_same_answer_in_the_same_time() {
 
 /// Speaks the authentication protocol by hand. Says of each attempt: its name, the answer, after how many milliseconds.
 const ATTEMPTS: &str = r#"
-import os, paramiko, queue, sys, time
+import itertools, os, paramiko, queue, socket, sys, time
 from paramiko.message import Message
 port, key, mode = int(sys.argv[1]), paramiko.Ed25519Key.from_private_key_file(sys.argv[2]), sys.argv[3]
 other = paramiko.RSAKey.generate(2048)
+hosts = itertools.count(1)
 
 class Raw:
     banner = None
@@ -113,7 +114,10 @@ class Raw:
 
 class Client:
     def __init__(self):
-        self.t = paramiko.Transport(('127.0.0.1', port)); self.t.start_client(timeout=20)
+        # Each from a host of its own: the records of many from one are folded.
+        source = (f'127.0.0.{next(hosts)}', 0)
+        self.t = paramiko.Transport(socket.create_connection(('127.0.0.1', port), source_address=source))
+        self.t.start_client(timeout=20)
         self.answers = queue.Queue(); self.t.auth_handler = Raw(self.answers)
         self.ask('service', b'\x05', b'ssh-userauth')
     def ask(self, name, first, *parts):
