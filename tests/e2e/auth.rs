@@ -288,6 +288,100 @@ fn six_forged_signatures_end_the_connection_and_each_is_on_record() {
     server.run("true").good();
 }
 
+// paramiko asks for the service before each attempt.
+#[test]
+fn a_client_that_tries_one_key_after_the_other_logs_in() {
+    let Some(python) = crate::clients::python() else {
+        return;
+    };
+    let server = Server::start();
+    make_key(&server.dir.join("client/wrong"), "ed25519", &[]);
+    make_key(&server.dir.join("client/other"), "ecdsa", &[]);
+    let script = "
+import paramiko,sys
+c=paramiko.SSHClient(); c.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+c.connect('127.0.0.1',int(sys.argv[1]),'root',key_filename=sys.argv[2:],allow_agent=False,look_for_keys=False)
+print(c.exec_command('echo in')[1].read().decode().strip())
+";
+    let mut command = server.client(python);
+    command.args(["-c", script, &server.port.to_string()]);
+    command.args(["wrong", "other", "key"].map(|name| server.dir.join("client").join(name)));
+    let since = Instant::now();
+    assert_eq!(finish(command).good(), "in");
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        since.elapsed()
+    );
+    let numbers = || {
+        let attempts = server.records_of("auth.attempt");
+        let numbers = attempts.iter().map(|record| record["d"]["n"].as_u64());
+        numbers.flatten().collect::<Vec<_>>()
+    };
+    eventually("all are counted", || (numbers() == [1, 2, 3]).then_some(()));
+}
+
+#[test]
+fn a_client_that_tries_one_password_after_the_other_logs_in() {
+    let Some(python) = crate::clients::python() else {
+        return;
+    };
+    let server = Server::with(Setup {
+        options: json!({ "authorized_keys": null, "password": "correct horse battery" }),
+        ..Setup::default()
+    });
+    let script = "
+import paramiko,sys
+t=paramiko.Transport(('127.0.0.1',int(sys.argv[1]))); t.start_client(timeout=20)
+for word in ('wrong','wrong','correct horse battery'):
+    try: t.auth_password('root',word,fallback=False); print('in')
+    except paramiko.AuthenticationException: print('refused')
+t.close()
+";
+    let mut command = server.client(python);
+    command.args(["-c", script, &server.port.to_string()]);
+    let since = Instant::now();
+    assert_eq!(finish(command).good(), "refused\nrefused\nin");
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+#[test]
+fn what_the_server_does_not_know_is_answered_with_its_number() {
+    let Some(python) = crate::clients::python() else {
+        return;
+    };
+    let server = Server::start();
+    let script = "
+import paramiko,queue,sys
+from paramiko.message import Message
+class Raw:
+    banner=None
+    def __init__(self,q): self._handler_table={n:(lambda n:lambda m:q.put((n,m.asbytes())))(n) for n in (3,6)}
+    def is_authenticated(self): return False
+    def abort(self): pass
+def ask(first,*parts):
+    m=Message(); m.add_bytes(first)
+    for part in parts: m.add_string(part)
+    sent=t.packetizer._Packetizer__sequence_number_out; t._send_message(m)
+    n,body=q.get(timeout=10); return n,body[-4:]==sent.to_bytes(4,'big')
+q=queue.Queue(); t=paramiko.Transport(('127.0.0.1',int(sys.argv[1]))); t.start_client(timeout=20)
+t.auth_handler=Raw(q)
+print(ask(b'\\xc0'), ask(b'\\x05',b'ssh-userauth')[0], ask(b'\\x05',b'ssh-userauth')[0], ask(b'\\x50'), ask(b'\\xff'))
+m=Message(); m.add_bytes(b'\\x05'); m.add_string(b'ssh-connection'); t._send_message(m)
+t.join(10); print(t.is_alive())
+";
+    let mut command = server.client(python);
+    command.args(["-c", script, &server.port.to_string()]);
+    assert_eq!(
+        finish(command).good(),
+        "(3, True) 6 6 (3, True) (3, True)\nFalse"
+    );
+}
+
 #[test]
 fn an_agent_with_many_keys_gets_in() {
     let server = Server::start();
