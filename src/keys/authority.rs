@@ -107,6 +107,11 @@ impl Authority {
         })
     }
 
+    /// The one user name that is right.
+    pub(super) fn username(&self) -> &str {
+        &self.username
+    }
+
     fn key(&self, blob: &[u8]) -> Option<&(AuthorizedKey, PublicKey)> {
         self.keys.iter().find(|(key, _)| key.blob == blob)
     }

@@ -5,6 +5,7 @@ use zeroize::Zeroize;
 use super::authority::{Authority, Reason, Verdict};
 use super::memory::SignedHashes;
 use super::pace::Pace;
+use super::refusals::{Attempt, Tried};
 use super::request::{Form, Request};
 use crate::model::{ConnectionId, Grant, Login, escape};
 use crate::wire::limits::METHOD_BYTES;
@@ -28,6 +29,7 @@ pub(super) struct Connection {
     offers: u32,
     too_many: u32,
     attempts: u32,
+    tried: Tried,
     pace: Pace,
 }
 
@@ -87,12 +89,18 @@ impl Connection {
             offers: 0,
             too_many: 0,
             attempts: 0,
+            tried: Tried::default(),
             pace: Pace::default(),
         }
     }
 
     pub(super) fn cid(&self) -> ConnectionId {
         self.cid
+    }
+
+    /// What it was refused, for the log; once.
+    pub(super) fn take_tried(&mut self) -> Tried {
+        std::mem::take(&mut self.tried)
     }
 
     /// Decides about one message. `recordable`: whether what it does can be put on record; evidence is not looked at
@@ -122,14 +130,14 @@ impl Connection {
                 }
                 let verdict = authority.public_key(&ours, &session_id, &request, &signature);
                 let shown = Shown::of(&request, Form::Signed, authority);
-                Ok(self.judged(verdict, "publickey", shown))
+                Ok(self.judged(verdict, "publickey", shown, authority))
             }
             ConnectionToKeys::Password { user, mut password } => {
                 let permitted = self.evidence().map(drop);
                 let outcomes = permitted.map(|()| {
                     self.locked_out(recordable).unwrap_or_else(|| {
                         let verdict = authority.password(&user, &password);
-                        self.judged(verdict, "password", Shown::by(user.as_bytes()))
+                        self.judged(verdict, "password", Shown::by(user.as_bytes()), authority)
                     })
                 });
                 password.zeroize();
@@ -144,7 +152,7 @@ impl Connection {
                 Ok(self.locked_out(recordable).unwrap_or_else(|| {
                     let method = escape(method.as_bytes(), METHOD_BYTES);
                     let verdict = Verdict::Refuse(Reason::Fault(fault));
-                    self.judged(verdict, &method, Shown::by(user.as_bytes()))
+                    self.judged(verdict, &method, Shown::by(user.as_bytes()), authority)
                 }))
             }
         }
@@ -194,7 +202,7 @@ impl Connection {
         };
         self.offers += 1;
         let shown = Shown::of(request, Form::Query, authority);
-        let attempt = self.attempt("offer", shown, reason.as_str());
+        let attempt = self.refused("offer", shown, reason, authority);
         if self.offers > OFFERS {
             self.lock_out(attempt, "too many keys were offered")
         } else {
@@ -205,10 +213,20 @@ impl Connection {
         }
     }
 
-    fn judged(&mut self, verdict: Verdict, method: &str, shown: Shown<'_>) -> Outcomes {
+    fn judged(
+        &mut self,
+        verdict: Verdict,
+        method: &str,
+        shown: Shown<'_>,
+        authority: &Authority,
+    ) -> Outcomes {
         match verdict {
             Verdict::Grant(grant) => {
                 self.stage = Stage::Established;
+                if self.failures == 0 {
+                    // Agents offer one key after the other: nothing was refused that matters.
+                    self.tried = Tried::default();
+                }
                 let reason = match grant.login {
                     Login::PublicKey(_) => "good signature",
                     Login::Password => "good password",
@@ -222,7 +240,7 @@ impl Connection {
             }
             Verdict::Refuse(reason) => {
                 self.failures += 1;
-                let attempt = self.attempt(method, shown, reason.as_str());
+                let attempt = self.refused(method, shown, reason, authority);
                 if self.failures >= FAILURES {
                     self.lock_out(attempt, "too many failures")
                 } else {
@@ -233,6 +251,25 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Takes note of it for the log too.
+    fn refused(
+        &mut self,
+        method: &str,
+        shown: Shown<'_>,
+        reason: Reason,
+        authority: &Authority,
+    ) -> Event {
+        let user = escape(shown.user, 64);
+        let attempt = Attempt {
+            reason,
+            method,
+            user: &user,
+            fingerprint: shown.fingerprint.as_deref(),
+        };
+        self.tried.add(&attempt, authority.username());
+        self.attempt(method, shown, reason.as_str())
     }
 
     fn attempt(&mut self, method: &str, shown: Shown<'_>, reason: &str) -> Event {
@@ -247,8 +284,9 @@ impl Connection {
         }
     }
 
-    fn lock_out(&mut self, attempt: Event, reason: &str) -> Outcomes {
+    fn lock_out(&mut self, attempt: Event, reason: &'static str) -> Outcomes {
         self.stage = Stage::LockedOut;
+        self.tried.lock_out(reason);
         self.too_many = 1;
         let lockout = Event::AuthLockout {
             reason: reason.to_owned(),

@@ -9,9 +9,9 @@ mod authority;
 mod connection;
 mod error;
 mod host;
-
 mod memory;
 mod pace;
+mod refusals;
 mod request;
 mod serve;
 mod trail;

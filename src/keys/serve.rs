@@ -10,7 +10,9 @@ use super::connection::{Connection, Outcomes, Recordable, Then};
 use super::error::KeysError;
 use super::host;
 use super::memory::{REMEMBERED, SignedHashes};
+use super::refusals::Refusals;
 use super::trail::Trail;
+use crate::model::Peer;
 use crate::sys::wait::readable;
 use crate::wire::{
     AuditToPeer, ConnectionToKeys, KeysConfig, KeysToConnection, KeysToWarden, Link, LinkError,
@@ -53,6 +55,7 @@ pub fn run(
         trail: Trail::new(),
         signed: SignedHashes::new(REMEMBERED),
         guests: Vec::new(),
+        refusals: Refusals::default(),
     };
     if let Err(error) = room.trail.connect(audit) {
         tracing::warn!(%error, "audit is away");
@@ -74,11 +77,13 @@ struct Room {
     trail: Trail,
     signed: SignedHashes,
     guests: Vec<Guest>,
+    refusals: Refusals,
 }
 
 /// A connection and its link.
 struct Guest {
     link: ConnectionLink,
+    peer: Peer,
     state: Connection,
     /// A signature that is put off. Nothing is read from the link meanwhile, so there is never a second one.
     waits: Option<(Vec<u8>, Instant)>,
@@ -108,6 +113,9 @@ impl Room {
             self.trail.hear();
         }
         self.trail.flush();
+        if let Some(line) = self.refusals.turn(Instant::now()) {
+            tracing::warn!("{line}");
+        }
         let mut heard = vec![false; self.guests.len()];
         for (guest, ready) in listening.into_iter().zip(ready) {
             if let Some(heard) = heard.get_mut(guest) {
@@ -126,7 +134,8 @@ impl Room {
         let mut fds = vec![self.warden.as_fd()];
         fds.extend(self.trail.link().map(AsFd::as_fd));
         let mut listening = Vec::new();
-        let mut until = self.trail.is_behind().then(|| Instant::now() + AUDIT_AGAIN);
+        let again = self.trail.is_behind().then(|| Instant::now() + AUDIT_AGAIN);
+        let mut until = again.into_iter().chain(self.refusals.due()).min();
         for (i, guest) in self.guests.iter().enumerate() {
             match &guest.waits {
                 Some((_, due)) => until = Some(until.map_or(*due, |until| until.min(*due))),
@@ -156,6 +165,7 @@ impl Room {
                 match link.set_nonblocking() {
                     Ok(()) => self.guests.push(Guest {
                         link,
+                        peer,
                         state: Connection::new(cid, phase),
                         waits: None,
                     }),
@@ -182,6 +192,8 @@ impl Room {
             };
             if stays.is_ok() {
                 self.guests.push(guest);
+            } else {
+                self.tell(&mut guest, now);
             }
         }
         Ok(())
@@ -231,6 +243,7 @@ impl Room {
             self.trail.record(cid, outcome, event);
         }
         if let Some(grant) = granted {
+            self.tell(guest, now);
             self.warden
                 .send(&KeysToWarden::Granted { cid, grant })
                 .map_err(KeysError::Warden)?;
@@ -247,6 +260,14 @@ impl Room {
                 guest.waits = Some((hash, due));
                 Ok(Ok(()))
             }
+        }
+    }
+
+    /// Says in the log what the connection was refused, now that it is in or gone.
+    fn tell(&mut self, guest: &mut Guest, now: Instant) {
+        let tried = guest.state.take_tried();
+        if let Some(line) = self.refusals.line(guest.peer, &tried, now) {
+            tracing::warn!("{line}");
         }
     }
 

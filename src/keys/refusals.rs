@@ -1,0 +1,223 @@
+//! What the log says of logins that were refused: to the owner, who wants to know what to change.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::authority::Reason;
+use crate::model::Peer;
+use crate::wire::Fault;
+
+/// How many lines there are of one reason in an [`INTERVAL`]: whoever can reach the port can cause them.
+const LINES: u32 = 3;
+const INTERVAL: Duration = Duration::from_secs(60);
+/// How many attempts of one connection are told one by one.
+const TOLD: usize = 3;
+
+/// One attempt that was refused. All texts are escaped.
+pub(super) struct Attempt<'a> {
+    pub(super) reason: Reason,
+    pub(super) method: &'a str,
+    pub(super) user: &'a str,
+    pub(super) fingerprint: Option<&'a str>,
+}
+
+impl Attempt<'_> {
+    /// What was wrong, and what would be right.
+    fn explained(&self, username: &str) -> String {
+        let user = self.user;
+        let key = self.fingerprint.unwrap_or("of a kind that is not known");
+        let wrong = match self.reason {
+            Reason::User => {
+                return format!("wrong user name `{user}`: the user name is `{username}`");
+            }
+            Reason::UnknownKey => {
+                format!("key {key} is not in authorized_keys: add its public half there")
+            }
+            Reason::Certificate => format!(
+                "key {key} came as a certificate, and these are not taken: add the key itself to authorized_keys"
+            ),
+            Reason::Algorithm => format!(
+                "key {key} was to sign by an algorithm that does not fit it (SHA-1 never does): use a newer client"
+            ),
+            Reason::Signature => {
+                format!("wrong signature of key {key}: the client does not have its private half")
+            }
+            Reason::NotTouched => format!(
+                "security key {key} was not touched: touch it, and make it without no-touch-required"
+            ),
+            Reason::Password => {
+                "wrong password: the right one is \"password\" of the options".to_owned()
+            }
+            Reason::PasswordsOff => {
+                "a password, and these are off while there are authorized_keys: log in with one of the keys"
+                    .to_owned()
+            }
+            Reason::Fault(Fault::Method) => format!(
+                "method `{}` is not offered: log in with a key of authorized_keys, or with the password where there is none",
+                self.method
+            ),
+            Reason::Fault(Fault::PasswordChange) => {
+                "a change of password: change \"password\" of the options".to_owned()
+            }
+            Reason::Malformed | Reason::OtherSession | Reason::Fault(Fault::Length) => {
+                format!("{}: no client that works does this", self.reason.as_str())
+            }
+        };
+        if user == username {
+            wrong
+        } else {
+            format!("{wrong}; and the user name is `{username}`, not `{user}`")
+        }
+    }
+}
+
+/// What one connection was refused since it came, or since it was told.
+#[derive(Default)]
+pub(super) struct Tried {
+    first: Vec<(Reason, String)>,
+    more: u32,
+    lockout: Option<&'static str>,
+}
+
+impl Tried {
+    pub(super) fn add(&mut self, attempt: &Attempt<'_>, username: &str) {
+        let text = attempt.explained(username);
+        if self.first.iter().any(|(_, told)| *told == text) || self.first.len() >= TOLD {
+            self.more += 1;
+        } else {
+            self.first.push((attempt.reason, text));
+        }
+    }
+
+    pub(super) fn lock_out(&mut self, why: &'static str) {
+        self.lockout = Some(why);
+    }
+
+    fn line(&self, peer: Peer) -> String {
+        let mut texts: Vec<&str> = self.first.iter().map(|(_, text)| text.as_str()).collect();
+        let more = format!("{} more of the like", self.more);
+        if self.more > 0 {
+            texts.push(&more);
+        }
+        texts.extend(self.lockout);
+        format!("login from {peer} refused: {}", texts.join("; "))
+    }
+}
+
+/// How many lines there were lately.
+#[derive(Default)]
+pub(super) struct Refusals {
+    until: Option<Instant>,
+    lines: BTreeMap<&'static str, u32>,
+    left_out: u64,
+}
+
+impl Refusals {
+    /// The line about what `peer` tried, if there is something to say and room for it.
+    pub(super) fn line(&mut self, peer: Peer, tried: &Tried, now: Instant) -> Option<String> {
+        let (reason, _) = tried.first.first()?;
+        if self.until.is_none() {
+            self.until = Some(now + INTERVAL);
+        }
+        let lines = self.lines.entry(reason.as_str()).or_default();
+        if *lines < LINES {
+            *lines += 1;
+            Some(tried.line(peer))
+        } else {
+            self.left_out += 1;
+            None
+        }
+    }
+
+    /// When the number of those left out is to be said.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.until.filter(|_| self.left_out > 0)
+    }
+
+    /// Begins anew once it is time; the line about those left out, if there were any.
+    pub(super) fn turn(&mut self, now: Instant) -> Option<String> {
+        if self.until.is_none_or(|until| until > now) {
+            return None;
+        }
+        let left_out = std::mem::take(self).left_out;
+        (left_out > 0).then(|| {
+            format!("{left_out} more connections were refused a login in the last minute: the audit trail has them")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: Peer = Peer {
+        ip: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        port: 1,
+    };
+
+    fn tried(reason: Reason, users: &[&str]) -> Tried {
+        let mut tried = Tried::default();
+        for user in users {
+            let attempt = Attempt {
+                reason,
+                method: "publickey",
+                user,
+                fingerprint: Some("SHA256:x"),
+            };
+            tried.add(&attempt, "root");
+        }
+        tried
+    }
+
+    #[test]
+    fn each_reason_has_its_remedy_once() {
+        let now = Instant::now();
+        let line = |tried| Refusals::default().line(PEER, &tried, now).unwrap();
+        let said = line(tried(Reason::User, &["admin", "admin"]));
+        assert_eq!(
+            said,
+            "login from 127.0.0.1 port 1 refused: wrong user name `admin`: the user name is `root`; 1 more of the like"
+        );
+        let said = line(tried(Reason::UnknownKey, &["root"]));
+        assert!(
+            said.ends_with("key SHA256:x is not in authorized_keys: add its public half there")
+        );
+        let said = line(tried(Reason::UnknownKey, &["pi"]));
+        assert!(said.ends_with("; and the user name is `root`, not `pi`"));
+        let many: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let mut all = tried(Reason::User, &many);
+        all.lock_out("too many keys were offered");
+        let said = line(all);
+        assert!(said.ends_with("; 17 more of the like; too many keys were offered"));
+        assert!(
+            Refusals::default()
+                .line(PEER, &Tried::default(), now)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn lines_are_few_and_what_is_left_out_is_counted() {
+        let now = Instant::now();
+        let mut refusals = Refusals::default();
+        let say = |refusals: &mut Refusals, reason| {
+            refusals
+                .line(PEER, &tried(reason, &["root"]), now)
+                .is_some()
+        };
+        let lines = (0..1000).filter(|_| say(&mut refusals, Reason::UnknownKey));
+        assert_eq!(lines.count(), 3);
+        // Another reason is not drowned by it.
+        assert!(say(&mut refusals, Reason::Password));
+        assert_eq!(refusals.due(), Some(now + INTERVAL));
+        assert_eq!(refusals.turn(now), None);
+        let said = refusals.turn(now + INTERVAL).unwrap();
+        assert!(said.starts_with("997 more connections"), "{said}");
+        assert_eq!(
+            (refusals.due(), refusals.turn(now + INTERVAL)),
+            (None, None)
+        );
+        assert!(say(&mut refusals, Reason::UnknownKey));
+    }
+}
