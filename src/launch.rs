@@ -61,6 +61,8 @@ enum LaunchError {
         owner: u32,
         expected: u32,
     },
+    #[error("cannot have a host key")]
+    HostKey(#[from] hassio_sshd::keys::KeysError),
     #[error("cannot open {path}, which belongs beside hassio-sshd")]
     Program {
         path: String,
@@ -216,6 +218,7 @@ fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
     folder(&configs.warden.data_dir, "data-dir")?;
     let lock = lock_data(&configs.warden.data_dir)?;
     make_audit_folder(&configs.audit.directory)?;
+    hassio_sshd::keys::make_host_key(&configs.keys.data_dir)?;
     let init = open_init()?;
     let program = open_program("hassio-sshd", Path::new("/proc/self/exe"))?;
     let Listening {

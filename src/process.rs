@@ -83,14 +83,14 @@ pub(crate) fn run(role: Role) -> u8 {
         return USAGE;
     }
     let result = match role {
-        Role::Warden => run_warden(),
-        Role::Front => run_front(),
+        Role::Warden => run_warden().map(|()| 0),
+        Role::Front => run_front().map(|()| 0),
         Role::Keys => run_keys(),
-        Role::Broker => run_broker(),
-        Role::Audit => run_audit(),
+        Role::Broker => run_broker().map(|()| 0),
+        Role::Audit => run_audit().map(|()| 0),
     };
     match result {
-        Ok(()) => 0,
+        Ok(status) => status,
         Err(why) => {
             tracing::error!("{why}");
             FAILURE
@@ -271,13 +271,21 @@ fn run_front() -> Result<(), Fatal> {
     .map_err(fatal)
 }
 
-fn run_keys() -> Result<(), Fatal> {
+fn run_keys() -> Result<u8, Fatal> {
     let config: KeysConfig = config(|config: &KeysConfig| &config.log_level)?;
     let _span = tracing::error_span!("keys").entered();
     let (warden, reports) = (link(LINK)?, link(FIRST)?);
-    let keys = keys::load(config).map_err(fatal)?;
+    let keys = match keys::load(config) {
+        Ok(keys) => keys,
+        Err(error) if error.is_final() => {
+            tracing::error!("{}", line(&error));
+            return Ok(warden::FINAL);
+        }
+        Err(error) => return Err(fatal(error)),
+    };
     confine::confine(&Station::Keys).map_err(fatal)?;
-    keys::run(keys, warden, reports).map_err(fatal)
+    keys::run(keys, warden, reports).map_err(fatal)?;
+    Ok(0)
 }
 
 fn run_broker() -> Result<(), Fatal> {

@@ -22,6 +22,13 @@ pub enum KeysError {
         /// ELOOP for a symbolic link.
         source: Errno,
     },
+    /// The host key was there when the server started.
+    #[error("the host key {} is not there any more: put it back, or restart the server for a new one, which clients will warn of",
+        path.display())]
+    Gone {
+        /// Which.
+        path: PathBuf,
+    },
     /// The host key cannot be read.
     #[error("cannot read the host key {}", path.display())]
     Read {
@@ -109,4 +116,29 @@ pub enum KeysError {
     /// poll(2) failed.
     #[error("cannot wait for messages")]
     Wait(#[source] Errno),
+}
+
+impl KeysError {
+    /// Whether it lies in what keys was given, so that another start meets it again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Gone { .. }
+            | Self::NoFile { .. }
+            | Self::Owner { .. }
+            | Self::Mode { .. }
+            | Self::Format { .. }
+            | Self::Kind { .. }
+            | Self::AuthorizedKey { .. }
+            | Self::NoLogin => true,
+            Self::DataDir { .. }
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Generate { .. }
+            | Self::Encode { .. }
+            | Self::Store { .. }
+            | Self::Warden(_)
+            | Self::Wait(_) => false,
+        }
+    }
 }

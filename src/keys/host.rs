@@ -17,17 +17,38 @@ const NEW_NAME: &str = "ssh_host_ed25519_key.new";
 /// An OpenSSH file of an ed25519 key is 400 bytes long, with a long comment 1.5 KiB.
 const FILE_BYTES: u64 = 16 * 1024;
 
-/// Reads the host key in `data_dir`, or makes it where there is none. An existing file is never changed.
-pub(super) fn load(data_dir: &Path) -> Result<PrivateKey, KeysError> {
-    let directory = Directory::open(data_dir).map_err(|source| KeysError::DataDir {
-        path: data_dir.to_owned(),
-        source,
-    })?;
-    let path = data_dir.join(NAME);
+/// Makes the host key in `data_dir` where there is none. For the server's start, as root: a server that runs keeps the key
+/// that it has. An existing file is never changed.
+///
+/// # Errors
+/// `DataDir`, `Open`, `Generate`, `Encode`, `Store`.
+pub fn make_host_key(data_dir: &Path) -> Result<(), KeysError> {
+    let (directory, path) = place(data_dir)?;
     match directory.read(NAME) {
-        Ok(file) => read(file, path),
+        // Whether it will do is found out by who uses it.
+        Ok(_) => Ok(()),
         Err(Errno::ENOENT) => make(&directory, path),
         Err(source) => Err(KeysError::Open { path, source }),
+    }
+}
+
+/// Reads the host key in `data_dir`.
+pub(super) fn load(data_dir: &Path) -> Result<PrivateKey, KeysError> {
+    let (directory, path) = place(data_dir)?;
+    match directory.read(NAME) {
+        Ok(file) => read(file, path),
+        Err(Errno::ENOENT) => Err(KeysError::Gone { path }),
+        Err(source) => Err(KeysError::Open { path, source }),
+    }
+}
+
+fn place(data_dir: &Path) -> Result<(Directory, PathBuf), KeysError> {
+    match Directory::open(data_dir) {
+        Ok(directory) => Ok((directory, data_dir.join(NAME))),
+        Err(source) => Err(KeysError::DataDir {
+            path: data_dir.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -70,7 +91,7 @@ fn read(file: File, path: PathBuf) -> Result<PrivateKey, KeysError> {
     Ok(key)
 }
 
-fn make(directory: &Directory, path: PathBuf) -> Result<PrivateKey, KeysError> {
+fn make(directory: &Directory, path: PathBuf) -> Result<(), KeysError> {
     let mut seed = Zeroizing::new([0u8; 32]);
     random::fill(seed.as_mut()).map_err(|source| KeysError::Generate { source })?;
     let key = PrivateKey::new(Ed25519Keypair::from_seed(&seed).into(), "hassio-sshd")
@@ -78,10 +99,7 @@ fn make(directory: &Directory, path: PathBuf) -> Result<PrivateKey, KeysError> {
     let text = key
         .to_openssh(LineEnding::LF)
         .map_err(|source| KeysError::Encode { source })?;
-    match store(directory, text.as_bytes()) {
-        Ok(()) => Ok(key),
-        Err(source) => Err(KeysError::Store { path, source }),
-    }
+    store(directory, text.as_bytes()).map_err(|source| KeysError::Store { path, source })
 }
 
 fn store(directory: &Directory, text: &[u8]) -> std::io::Result<()> {
@@ -134,16 +152,21 @@ mod tests {
     fn a_key_is_made_once_and_is_private() {
         let dir = Temporary::new("made");
         fs::write(dir.0.join(NEW_NAME), "left by a crash").unwrap();
+        assert!(matches!(load(&dir.0), Err(KeysError::Gone { .. })));
+        make_host_key(&dir.0).unwrap();
         let first = load(&dir.0).unwrap();
         let mode = fs::metadata(dir.0.join(NAME)).unwrap().mode();
         assert_eq!(mode & 0o7777, 0o600);
         assert!(!dir.0.join(NEW_NAME).exists());
+        make_host_key(&dir.0).unwrap();
         let again = load(&dir.0).unwrap();
         assert_eq!(
             first.fingerprint(HashAlg::Sha256),
             again.fingerprint(HashAlg::Sha256)
         );
-        let other = load(&Temporary::new("other").0).unwrap();
+        let other = Temporary::new("other");
+        make_host_key(&other.0).unwrap();
+        let other = load(&other.0).unwrap();
         assert_ne!(
             first.fingerprint(HashAlg::Sha256),
             other.fingerprint(HashAlg::Sha256)

@@ -30,7 +30,7 @@ pub struct Keys {
     authority: Authority,
 }
 
-/// Reads the host key, or makes it, and takes over what config gives. For the time before confinement, as root.
+/// Reads the host key, and takes over what config gives. For the time before confinement, as root.
 ///
 /// # Errors
 /// The host key's, each naming the file and what would be right; `AuthorizedKey`; `NoLogin`.

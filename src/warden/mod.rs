@@ -14,3 +14,4 @@ mod sessions;
 mod spare;
 
 pub use run::{Handover, WardenError, run};
+pub use servers::FINAL;

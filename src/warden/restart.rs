@@ -75,8 +75,9 @@ impl Warden {
                 };
                 self.front.tell(&message, &[connection.pidfd.as_fd()]);
             }
-            if let Some(blob) = &self.host_key {
-                self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
+            if let Some(key) = &self.host_key {
+                let message = WardenToFront::HostKey(key.blob.clone());
+                self.front.tell(&message, &[]);
             }
         }
         Ok(())

@@ -39,6 +39,11 @@ pub enum WardenError {
     Step { action: &'static str, source: Errno },
     #[error("cannot make a link")]
     Link(#[from] LinkError),
+    #[error(
+        "the host key was replaced while the server ran: it was {known} and is {found}; restart the server if that is \
+         meant, and put the file back if not"
+    )]
+    HostKey { known: String, found: String },
 }
 
 /// What the warden begins with.
@@ -82,12 +87,21 @@ pub(super) struct Warden {
     pub(super) closing: Vec<Closing>,
     pub(super) slots: Slots,
     pub(super) spares: Spares,
-    pub(super) host_key: Option<Vec<u8>>,
+    pub(super) host_key: Option<HostKey>,
     pub(super) accepting: Accepting,
     /// Until when nothing is accepted for want of descriptors.
     pub(super) short_until: Option<Instant>,
     /// Until when everything has to have ended, once a signal asked for it.
     pub(super) stopping: Option<Instant>,
+    /// Why the server stops, if nobody asked for it.
+    pub(super) failure: Option<WardenError>,
+}
+
+/// The public host key.
+pub(super) struct HostKey {
+    /// As an SSH blob.
+    pub(super) blob: Vec<u8>,
+    fingerprint: String,
 }
 
 /// Whether the front accepts connections.
@@ -139,6 +153,7 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         accepting: Accepting::NotYet,
         short_until: None,
         stopping: None,
+        failure: None,
     };
     loop {
         warden.start_what_is_due()?;
@@ -294,7 +309,11 @@ impl Warden {
                 Ok(Signal::SIGHUP) => {
                     tracing::info!("options are read at start only: restart to change them")
                 }
-                Ok(signal) => self.stop(signal),
+                Ok(signal) if self.stopping.is_none() => {
+                    tracing::info!("{signal}: the server stops");
+                    self.stop();
+                }
+                Ok(_) => {}
                 Err(_) => {}
             }
         }
@@ -302,31 +321,36 @@ impl Warden {
             action: "reap",
             source,
         })? {
-            self.on_end(status)?;
+            self.on_end(status);
         }
         Ok(())
     }
 
-    fn on_end(&mut self, status: WaitStatus) -> Result<(), WardenError> {
+    fn on_end(&mut self, status: WaitStatus) {
         let Some(pid) = status.pid() else {
-            return Ok(());
+            return;
         };
         let how = match status {
             WaitStatus::Exited(_, code) => Ended::with_status(code),
             // By the warden, or by somebody who may do worse.
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => Ended::Killed,
             WaitStatus::Signaled(_, signal, _) => Ended::ByItself(format!("was ended by {signal}")),
-            _ => return Ok(()),
+            _ => return,
         };
         if self.stopping.is_none() {
-            if self.front.is(pid) {
-                self.front.ended(&how)?;
+            let noted = if self.front.is(pid) {
+                self.front.ended(&how)
             } else if self.keys.is(pid) {
-                self.keys.ended(&how)?;
+                self.keys.ended(&how)
             } else if self.broker.is(pid) {
-                self.broker.ended(&how)?;
+                self.broker.ended(&how)
             } else if self.audit.is(pid) {
-                self.audit.ended(&how)?;
+                self.audit.ended(&how)
+            } else {
+                Ok(())
+            };
+            if let Err(error) = noted {
+                self.fail(error.into());
             }
         }
         self.spare_ended(pid, how.text());
@@ -351,7 +375,6 @@ impl Warden {
             tracing::warn!("session-init of connection {cid} {}", how.text());
             self.end(cid, SessionEnd::Init, Gone::Yes);
         }
-        Ok(())
     }
 
     fn on_front(&mut self, message: FrontToWarden, fds: Vec<OwnedFd>) {
@@ -424,16 +447,31 @@ impl Warden {
             return;
         }
         match message {
-            KeysToWarden::HostKey { blob, fingerprint } => {
-                self.keys.works();
-                self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
-                if self.host_key.replace(blob).is_none() {
-                    tracing::info!("the host key is {fingerprint} (ed25519)");
-                    self.record_start(fingerprint);
-                }
-            }
+            KeysToWarden::HostKey { blob, fingerprint } => self.on_host_key(blob, fingerprint),
             KeysToWarden::Granted { cid, grant } => self.open(cid, grant),
         }
+    }
+
+    /// A restarted keys reads the file again. Clients would take another key for an attack, and so does the server.
+    fn on_host_key(&mut self, blob: Vec<u8>, fingerprint: String) {
+        self.keys.works();
+        match &self.host_key {
+            None => {
+                tracing::info!("the host key is {fingerprint} (ed25519)");
+                self.record_start(fingerprint.clone());
+            }
+            Some(known) if known.blob == blob => {}
+            Some(known) => {
+                let known = known.fingerprint.clone();
+                self.keys.kill("comes with another host key");
+                return self.fail(WardenError::HostKey {
+                    known,
+                    found: escape(fingerprint.as_bytes(), 64),
+                });
+            }
+        }
+        self.front.tell(&WardenToFront::HostKey(blob.clone()), &[]);
+        self.host_key = Some(HostKey { blob, fingerprint });
     }
 
     fn record_start(&mut self, host_key: String) {
@@ -567,11 +605,15 @@ impl Warden {
         }
     }
 
-    fn stop(&mut self, signal: Signal) {
-        if self.stopping.is_some() {
-            return;
+    /// Stops the server, because it cannot go on: [`run`] returns `error` at the end.
+    fn fail(&mut self, error: WardenError) {
+        if self.stopping.is_none() {
+            self.failure = Some(error);
+            self.stop();
         }
-        tracing::info!("{signal}: the server stops");
+    }
+
+    fn stop(&mut self) {
         self.stopping = Some(Instant::now() + FAREWELL);
         if let Some(child) = self.front.dismiss() {
             child.kill().ok();
@@ -596,7 +638,10 @@ impl Warden {
             source,
         };
         let event = Event::ServerStop {
-            reason: "signal".to_owned(),
+            reason: match &self.failure {
+                None => "signal".to_owned(),
+                Some(error) => error.to_string(),
+            },
         };
         self.audit
             .tell(&WardenToAudit::Record(Record::new(event)), &[]);
@@ -616,6 +661,6 @@ impl Warden {
         if let Some(audit) = self.audit.dismiss() {
             wait::readable(&[audit.pidfd.as_fd()], Some(until)).map_err(waiting)?;
         }
-        Ok(())
+        self.failure.take().map_or(Ok(()), Err)
     }
 }

@@ -46,6 +46,8 @@ pub enum ServerError {
     Hopeless { name: &'static str },
     #[error("{name} cannot begin: it {how}; its own message says why")]
     Stillborn { name: &'static str, how: String },
+    #[error("{name} cannot work with what it has; its own message says why")]
+    Final { name: &'static str },
 }
 
 impl ServerError {
@@ -54,7 +56,7 @@ impl ServerError {
             // EAGAIN: too many processes (clone(2)).
             Self::Start { source, .. } => is_shortage(*source) || *source == Errno::EAGAIN,
             Self::Link { source, .. } => source.is_shortage(),
-            Self::Hopeless { .. } | Self::Stillborn { .. } => false,
+            Self::Hopeless { .. } | Self::Stillborn { .. } | Self::Final { .. } => false,
         }
     }
 }
@@ -128,6 +130,8 @@ pub(super) struct Heard<In> {
 pub(super) enum Ended {
     /// It gave up, or broke a rule; the text says how.
     ByItself(String),
+    /// It gave up, and so would the next one.
+    Final,
     /// Somebody ended it: no sign that the next one will not work.
     Killed,
     /// It could not even be executed, for want of descriptors or memory: neither.
@@ -138,11 +142,15 @@ pub(super) enum Ended {
 /// reason. sysexits.h.
 const TEMPFAIL: i32 = 75;
 const SOFTWARE: i32 = 70;
+/// The exit status of a process that cannot work with what it has, so that another start would not help. sysexits.h.
+pub const FINAL: u8 = 78;
 
 impl Ended {
     pub(super) fn with_status(code: i32) -> Self {
         if code == TEMPFAIL {
             Self::Short
+        } else if code == i32::from(FINAL) {
+            Self::Final
         } else {
             Self::ByItself(format!("ended with status {code}"))
         }
@@ -151,6 +159,7 @@ impl Ended {
     pub(super) fn text(&self) -> &str {
         match self {
             Self::ByItself(text) => text,
+            Self::Final => "gave up",
             Self::Killed => "was ended",
             Self::Short => "found no room",
         }
@@ -273,7 +282,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
     /// Takes note of its end.
     ///
     /// # Errors
-    /// `Stillborn` and `Hopeless` when it will not be tried again.
+    /// `Stillborn`, `Hopeless` or `Final` when it will not be tried again.
     pub(super) fn ended(&mut self, how: &Ended) -> Result<(), ServerError> {
         let (settled, by_warden) = match &self.life {
             Life::Running { since, health, .. } => {
@@ -286,6 +295,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
             Ended::ByItself(_) => true,
             Ended::Killed => by_warden,
             Ended::Short => false,
+            Ended::Final => return Err(ServerError::Final { name: self.name }),
         };
         if failed && !self.proven {
             return Err(ServerError::Stillborn {

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use serde_json::Value;
 
-use crate::harness::{Process, Server, Setup, eventually, folder, within};
+use crate::harness::{Process, Server, Setup, eventually, finish, folder, make_key, within};
 
 fn namespace(process: &Process, kind: &str) -> String {
     fs::read_link(format!("/proc/{}/ns/{kind}", process.pid))
@@ -721,6 +721,45 @@ fn a_signal_to_all_processes_at_once_is_the_wardens_alone() {
             .args(["audit", "verify", "--data-dir"])
             .arg(server.dir.join("data"));
         assert_eq!(crate::harness::finish(verify).code(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn a_host_key_that_is_replaced_or_gone_ends_the_server() {
+    let fingerprint = |key: &std::path::Path| {
+        let mut keygen = std::process::Command::new("ssh-keygen");
+        keygen.args(["-lf"]).arg(key);
+        let line = finish(keygen).good().to_owned();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    for replaced in [true, false] {
+        let mut server = Server::start();
+        let _session = server.background("sleep 100");
+        let key = server.dir.join("data/ssh_host_ed25519_key");
+        let known = fingerprint(&key);
+        fs::remove_file(&key).unwrap();
+        let said = if replaced {
+            let new = server.dir.join("new");
+            make_key(&new, "ed25519", &[]);
+            fs::copy(&new, &key).unwrap();
+            std::os::unix::fs::chown(&key, Some(0), Some(0)).unwrap();
+            let found = fingerprint(&key);
+            format!("the host key was replaced while the server ran: it was {known} and is {found}")
+        } else {
+            "is not there any more: put it back, or restart the server for a new one".to_owned()
+        };
+        end(&server.role("keys").unwrap());
+        assert_eq!(server.wait().code(), Some(1));
+        let log = server.log();
+        assert_eq!(log.matches(&said).count(), 1, "{said}");
+        assert_eq!(log.matches("the host key is SHA256:").count(), 1);
+        assert_eq!(key.exists(), replaced, "none is made at a restart");
+        let stop = server.records_of("server.stop").pop().unwrap();
+        let reason = stop["d"]["reason"].as_str().unwrap();
+        let expected = if replaced { &said } else { "keys cannot work" };
+        assert!(reason.starts_with(expected), "{reason}");
+        let close = server.records_of("session.close").pop().unwrap();
+        assert_eq!(close["d"]["reason"], "server-stop");
     }
 }
 

@@ -95,6 +95,7 @@ impl Server {
         };
         let (warden, wardens) = Link::pair().unwrap();
         let (audit, audits) = Link::pair().unwrap();
+        keys::make_host_key(&data_dir).unwrap();
         let loaded = keys::load(config).unwrap();
         let thread = std::thread::spawn(move || keys::run(loaded, wardens, audits));
         let KeysToWarden::HostKey { blob, fingerprint } = warden.recv().unwrap() else {
