@@ -1,9 +1,7 @@
-//! What russh calls: who the client is, and what it wants. Nothing here waits for a session or a program; that is the
-//! programs' own tasks' business.
+//! What russh calls: who the client is, which `authentication` finds out, and what it wants. Nothing here waits for a
+//! session or a program; that is the programs' own tasks' business.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use russh::server::{
     Auth, ChannelOpenHandle, ExchangeToSign, Handler, Msg, PublicKeyOffer, PublicKeyRequest,
@@ -11,11 +9,10 @@ use russh::server::{
 };
 use russh::{ChannelId, ChannelOpenFailure, MethodSet, Pty, Sig};
 use ssh_key::Signature;
-use tokio::time::{Instant, sleep_until};
 
+use super::authentication::Authentication;
 use super::channel::{Channel, Resized, Setting, is_runnable};
-use super::ending::End;
-use super::keys::{Judgement, Keys, KeysError};
+use super::keys::{Keys, KeysError};
 use super::report::Rate;
 use super::run::Shared;
 use super::running::Run;
@@ -24,7 +21,7 @@ use super::terminal::{TerminalRequest, checked_term};
 use crate::model::{Program, Signal, WindowSize, escape};
 use crate::policy::ssh::Limits;
 use crate::wire::limits::{CHANNELS, COMMAND_BYTES};
-use crate::wire::{ConnectionToInit, Event, Fault, Outcome, Record};
+use crate::wire::{ConnectionToInit, Event, Outcome, Record};
 
 /// How many refusals, variables and signals are recorded in a second; a client causes them at will.
 const RECORDED_WISHES: u32 = 20;
@@ -34,27 +31,10 @@ const WORD_BYTES: usize = 256;
 /// The connection as russh's callbacks see it.
 pub(super) struct Callbacks {
     shared: Arc<Shared>,
-    keys: Keys,
-    methods: MethodSet,
+    authentication: Authentication,
     banner: Option<String>,
-    /// Whether the client has asked to be authenticated.
-    asked: bool,
-    standing: Standing,
-    /// How long a wrong credential takes, and an offered key that does not do.
-    failure_delay: Duration,
-    offer_delay: Duration,
     window_bytes: u32,
     wishes: Rate,
-}
-
-/// What keys says of the publickey request that russh is about to verify.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Refused,
-    /// The key would do.
-    Acceptable,
-    /// The signature is good.
-    Granted,
 }
 
 /// Why the transport ends.
@@ -75,64 +55,12 @@ impl Callbacks {
         limits: &Limits,
     ) -> Self {
         Self {
+            authentication: Authentication::new(Arc::clone(&shared), keys, methods, limits),
             shared,
-            keys,
-            methods,
             banner: (!banner.is_empty()).then(|| with_line_ends(banner)),
-            asked: false,
-            standing: Standing::Refused,
-            failure_delay: Duration::from_millis(limits.failure_delay_ms),
-            offer_delay: Duration::from_millis(limits.offer_delay_ms),
             window_bytes: limits.window_bytes,
             wishes: Rate::per_second(RECORDED_WISHES),
         }
-    }
-
-    /// russh would take the method off the list if it were not told otherwise.
-    fn rejection(&self) -> Auth {
-        Auth::Reject {
-            proceed_with_methods: Some(self.methods.clone()),
-            partial_success: false,
-        }
-    }
-
-    /// Rejects at a fixed time after the request came, so that how long the decision took is not to be seen.
-    async fn reject(&self, arrived: Instant, delay: Duration) -> Auth {
-        sleep_until(arrived + delay).await;
-        self.rejection()
-    }
-
-    /// What the client is answered. After the last refusal it is also disconnected.
-    async fn answer(&self, judgement: Judgement, arrived: Instant, delay: Duration) -> Auth {
-        match judgement {
-            Judgement::Good => Auth::Accept,
-            Judgement::Bad => self.reject(arrived, delay).await,
-            Judgement::Last => {
-                let rejection = self.reject(arrived, self.failure_delay).await;
-                self.shared.ending.end(End::TooMany);
-                rejection
-            }
-        }
-    }
-
-    /// A request to be authenticated; when it came.
-    fn asked(&mut self) -> Instant {
-        self.asked = true;
-        self.standing = Standing::Refused;
-        Instant::now()
-    }
-
-    fn attempt(&self) {
-        self.shared.attempts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Rejects an attempt that fails whoever makes it. keys counts it and puts it on record.
-    async fn fail(&mut self, user: &str, method: &str, fault: Fault) -> Result<(), TransportError> {
-        let arrived = self.asked();
-        self.attempt();
-        let judgement = self.keys.failed(user, method, fault).await?;
-        self.answer(judgement, arrived, self.failure_delay).await;
-        Ok(())
     }
 
     async fn report(&self, channel: ChannelId, event: Event, outcome: Outcome) {
@@ -204,7 +132,7 @@ impl Handler for Callbacks {
         &mut self,
         exchange: ExchangeToSign<'_>,
     ) -> Result<Option<Signature>, TransportError> {
-        let signature = self.keys.sign(exchange.exchange_hash).await?;
+        let signature = self.authentication.sign(exchange.exchange_hash).await?;
         if exchange.session_id.is_none() {
             let algorithm = exchange.algorithm.to_string();
             self.shared.report_open(algorithm).await;
@@ -217,46 +145,22 @@ impl Handler for Callbacks {
     }
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, TransportError> {
-        // Clients begin so, to learn the methods (RFC 4252 §5.2): nothing was tried. Later it is a guess like any other.
-        if self.asked {
-            self.fail(user, "none", Fault::Method).await?;
-        }
-        self.asked();
-        Ok(self.rejection())
+        Ok(self.authentication.none(user).await?)
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, TransportError> {
-        let arrived = self.asked();
-        self.attempt();
-        let judgement = self.keys.password(user, password).await?;
-        Ok(self.answer(judgement, arrived, self.failure_delay).await)
+        Ok(self.authentication.password(user, password).await?)
     }
 
-    /// Every publickey request comes here first, as it was received. russh's own verdict comes after keys' good one; it
-    /// ends the connection where the two are not of one mind.
     async fn auth_publickey_request(
         &mut self,
         user: &str,
         request: PublicKeyRequest<'_>,
     ) -> Result<Option<Auth>, TransportError> {
-        let arrived = self.asked();
-        let (session_id, bytes) = (request.session_id, request.request);
-        let (judgement, good, delay) = match request.signature {
-            None => {
-                let judgement = self.keys.offer(user, bytes).await?;
-                (judgement, Standing::Acceptable, self.offer_delay)
-            }
-            Some(signature) => {
-                self.attempt();
-                let keys = &mut self.keys;
-                let judgement = keys.public_key(user, session_id, bytes, signature).await?;
-                (judgement, Standing::Granted, self.failure_delay)
-            }
-        };
-        if judgement == Judgement::Good {
-            self.standing = good;
-        }
-        Ok(Some(self.answer(judgement, arrived, delay).await))
+        Ok(self
+            .authentication
+            .public_key_request(user, request)
+            .await?)
     }
 
     async fn auth_publickey_offered(
@@ -264,10 +168,7 @@ impl Handler for Callbacks {
         _user: &str,
         _offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, TransportError> {
-        Ok(match self.standing {
-            Standing::Acceptable | Standing::Granted => Auth::Accept,
-            Standing::Refused => self.rejection(),
-        })
+        Ok(self.authentication.offered())
     }
 
     async fn auth_publickey(
@@ -275,10 +176,7 @@ impl Handler for Callbacks {
         _user: &str,
         _key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, TransportError> {
-        Ok(match self.standing {
-            Standing::Granted => Auth::Accept,
-            Standing::Acceptable | Standing::Refused => self.rejection(),
-        })
+        Ok(self.authentication.verified())
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -287,9 +185,7 @@ impl Handler for Callbacks {
         _submethods: &str,
         _response: Option<Response<'a>>,
     ) -> Result<Auth, TransportError> {
-        self.fail(user, "keyboard-interactive", Fault::Method)
-            .await?;
-        Ok(self.rejection())
+        Ok(self.authentication.keyboard_interactive(user).await?)
     }
 
     async fn auth_unsupported(
@@ -297,16 +193,11 @@ impl Handler for Callbacks {
         user: &str,
         method: &str,
     ) -> Result<Option<MethodSet>, TransportError> {
-        let fault = match method {
-            "password" => Fault::PasswordChange,
-            _ => Fault::Method,
-        };
-        self.fail(user, method, fault).await?;
-        Ok(Some(self.methods.clone()))
+        Ok(Some(self.authentication.unsupported(user, method).await?))
     }
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), TransportError> {
-        self.shared.authenticated.notify_one();
+        self.authentication.succeeded();
         Ok(())
     }
 

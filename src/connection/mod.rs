@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod algorithms;
+mod authentication;
 mod channel;
 mod ending;
 mod handler;
