@@ -214,7 +214,7 @@ pub(crate) fn prepare(config: &WardenConfig, init: OwnedFd, tag: String) -> Resu
 fn run_front() -> Result<(), Fatal> {
     let config: FrontConfig = config(|config: &FrontConfig| &config.log_level)?;
     let _span = tracing::error_span!("front").entered();
-    let warden = link(LINK)?;
+    let warden = link(LINK)?.answering();
     let mut listeners = Vec::new();
     while let Ok(fd) = descriptor::inherited(
         FIRST + RawFd::try_from(listeners.len()).unwrap_or(RawFd::MAX - FIRST),
@@ -291,7 +291,7 @@ fn run_keys() -> Result<u8, Fatal> {
 fn run_broker() -> Result<(), Fatal> {
     let config: BrokerConfig = config(|config: &BrokerConfig| &config.log_level)?;
     let _span = tracing::error_span!("broker").entered();
-    let (warden, reports) = (link(LINK)?, link(FIRST)?);
+    let (warden, reports) = (link(LINK)?.answering(), link(FIRST)?);
     confine::confine(&Station::Broker).map_err(fatal)?;
     broker::run(config, warden, reports).map_err(fatal)
 }
@@ -299,7 +299,7 @@ fn run_broker() -> Result<(), Fatal> {
 fn run_audit() -> Result<(), Fatal> {
     let config: AuditConfig = config(|config: &AuditConfig| &config.log_level)?;
     let _span = tracing::error_span!("audit").entered();
-    let warden = link(LINK)?;
+    let warden = link(LINK)?.answering();
     // Nobody else may write here before this process has ended, also where the warden ended first.
     let _lock = inherited(FIRST)?;
     confine::confine(&Station::Audit(config.directory.clone())).map_err(fatal)?;

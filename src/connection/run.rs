@@ -228,7 +228,7 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
     );
     let (reports, reporter) = queue.map_err(link("audit"))?;
     let warden = Warden {
-        link: AsyncLink::new(start.warden).map_err(link("the warden"))?,
+        link: AsyncLink::new(start.warden.answering()).map_err(link("the warden"))?,
         progress: progress.clone(),
         keys: keys_slot,
         audit: audit_slot,

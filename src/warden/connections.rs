@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use super::pulse::Pulse;
 use crate::model::{ConnectionId, Grant, Peer, SessionId};
 use crate::sandbox::Launched;
 use crate::sys::process;
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) pidfd: OwnedFd,
     pub(super) link: Link<WardenToConnection, ConnectionToWarden>,
+    /// Looked at once it has a session; until then it has a deadline.
+    pub(super) pulse: Pulse,
     pub(super) state: State,
 }
 

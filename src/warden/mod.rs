@@ -7,6 +7,7 @@
 
 mod connections;
 mod outbox;
+mod pulse;
 mod restart;
 mod run;
 mod servers;

@@ -9,6 +9,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::WaitStatus;
 
 use super::connections::{Closing, Connection, Progress, Session, Slots, State};
+use super::pulse::{self, Beat, Pulse};
 use super::servers::{Ended, SHORTAGE, Server, ServerError, Works};
 use super::sessions::Gone;
 use super::spare::Spares;
@@ -18,8 +19,8 @@ use crate::sandbox::{Host, Report, SandboxError};
 use crate::sys::{Errno, process, wait};
 use crate::wire::limits::OUTBOX_PAUSE;
 use crate::wire::{
-    AuditToWarden, BrokerToWarden, Event, FrontToWarden, KeysToWarden, Link, LinkError, Outcome,
-    Phase, Record, SessionEnd, WardenToAudit, WardenToBroker, WardenToFront, WardenToKeys,
+    AuditToWarden, BrokerToWarden, Event, FrontToWarden, Incoming, KeysToWarden, Link, LinkError,
+    Outcome, Phase, Record, SessionEnd, WardenToAudit, WardenToBroker, WardenToFront, WardenToKeys,
 };
 
 /// How long everything may take to end when the server is stopped.
@@ -91,6 +92,8 @@ pub(super) struct Warden {
     pub(super) accepting: Accepting,
     /// Until when nothing is accepted for want of descriptors.
     pub(super) short_until: Option<Instant>,
+    /// When all are asked for a sign of life again.
+    pub(super) beat_at: Instant,
     /// Until when everything has to have ended, once a signal asked for it.
     pub(super) stopping: Option<Instant>,
     /// Why the server stops, if nobody asked for it.
@@ -152,6 +155,7 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         host_key: None,
         accepting: Accepting::NotYet,
         short_until: None,
+        beat_at: Instant::now() + pulse::EVERY,
         stopping: None,
         failure: None,
     };
@@ -166,6 +170,7 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
         warden.keep_spare();
         warden.wait_and_handle()?;
         warden.enforce_deadlines();
+        warden.beat();
     }
 }
 
@@ -296,7 +301,7 @@ impl Warden {
             .into_iter()
             .chain(overdue)
             .chain(connections)
-            .chain([tick, self.short_until, self.stopping])
+            .chain([tick, self.short_until, self.stopping, Some(self.beat_at)])
             .flatten()
             .min()
     }
@@ -418,6 +423,7 @@ impl Warden {
                         peer,
                         pidfd,
                         link,
+                        pulse: Pulse::new(),
                         state: State::Fresh { until },
                     },
                 );
@@ -533,9 +539,10 @@ impl Warden {
 
     fn listen_to_connections(&mut self) {
         let mut ended = Vec::new();
-        for (cid, connection) in &self.connections {
-            match connection.link.recv() {
-                Ok(message) => match message {},
+        for (cid, connection) in &mut self.connections {
+            match connection.link.recv_incoming() {
+                Ok(Incoming::Pong) => connection.pulse.heard(),
+                Ok(Incoming::Message(message, _)) => match message {},
                 Err(error) if error.would_block() => {}
                 Err(LinkError::Closed) => ended.push(*cid),
                 Err(error) => {
@@ -602,6 +609,42 @@ impl Warden {
         }
         for cid in ready {
             self.deliver(cid);
+        }
+    }
+
+    /// Asks everyone for a sign of life, and ends whoever has given none for too long: front, broker, audit, and
+    /// connections with a session, which nothing else would end.
+    fn beat(&mut self) {
+        let now = Instant::now();
+        if now < self.beat_at {
+            return;
+        }
+        self.beat_at = now + pulse::EVERY;
+        if self.stopping.is_some() {
+            return;
+        }
+        self.front.beat();
+        self.broker.beat();
+        self.audit.beat();
+        let mut still = Vec::new();
+        for (cid, connection) in &mut self.connections {
+            if !matches!(connection.state, State::Session(_)) {
+                continue;
+            }
+            match connection.pulse.beat() {
+                // One that is gone says so by the end of its link; what keeps this out is a question too.
+                Beat::Ask => {
+                    connection.link.ping().ok();
+                }
+                Beat::Still(time) => still.push((*cid, time)),
+            }
+        }
+        for (cid, time) in still {
+            let time = time.as_secs();
+            tracing::error!(
+                "connection {cid} has not given a sign of life for {time} s; it is ended"
+            );
+            self.end(cid, SessionEnd::Limit, Gone::No);
         }
     }
 

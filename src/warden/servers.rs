@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::outbox::{Full, Outbox};
+use super::pulse::{Beat, Pulse};
 use crate::sys::namespace::Namespaces;
 use crate::sys::process::{self, Child, Forked};
 use crate::sys::{Errno, descriptor, is_shortage};
 use crate::wire::limits::{OUTBOX_AGE, TURN};
-use crate::wire::{Link, LinkError, Packet};
+use crate::wire::{Incoming, Link, LinkError, Packet};
 
 /// A process that ends sooner than this after its start did not really start.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -81,6 +82,7 @@ enum Life<Out, In> {
         outbox: Outbox<Packet<Out>>,
         since: Instant,
         health: Health,
+        pulse: Pulse,
     },
     Waiting {
         until: Instant,
@@ -233,6 +235,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
                         Works::AtOnce => Health::Well,
                         Works::WhenItSays => Health::Begun,
                     },
+                    pulse: Pulse::of_beginner(),
                 };
                 Ok(())
             }
@@ -381,6 +384,31 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         }
     }
 
+    /// Asks it for a sign of life, or ends it if it has given none for too long.
+    pub(super) fn beat(&mut self) {
+        let Life::Running {
+            link,
+            pulse,
+            health: Health::Begun | Health::Well,
+            ..
+        } = &mut self.life
+        else {
+            return;
+        };
+        match pulse.beat() {
+            Beat::Ask => match link.ping() {
+                // What keeps this out is a question too.
+                Err(error) if error.would_block() => {}
+                Err(error) => self.fault(&error, "cannot be asked anything"),
+                Ok(()) => {}
+            },
+            Beat::Still(time) => self.kill(&format!(
+                "has not given a sign of life for {} s",
+                time.as_secs()
+            )),
+        }
+    }
+
     /// Sends it a message, or keeps that until it reads. One that is down misses it: whoever starts it again tells it
     /// what there is.
     pub(super) fn tell(&mut self, message: &Out, fds: &[BorrowedFd<'_>]) {
@@ -459,19 +487,36 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
             messages: Vec::new(),
             shortage: false,
         };
-        let Some(link) = self.link() else {
+        let Life::Running {
+            link,
+            pulse,
+            health,
+            ..
+        } = &mut self.life
+        else {
             return heard;
         };
+        if !health.hears() {
+            return heard;
+        };
+        let mut fault = None;
         for _ in 0..TURN {
-            match link.recv_with() {
-                Ok(message) => heard.messages.push(message),
+            match link.recv_incoming() {
+                Ok(Incoming::Pong) => pulse.heard(),
+                Ok(Incoming::Message(message, fds)) => {
+                    pulse.heard();
+                    heard.messages.push((message, fds));
+                }
                 Err(error) if error.would_block() => break,
                 Err(error) if error.is_shortage() => heard.shortage = true,
                 Err(error) => {
-                    self.fault(&error, "says what it may not");
+                    fault = Some(error);
                     break;
                 }
             }
+        }
+        if let Some(error) = fault {
+            self.fault(&error, "says what it may not");
         }
         heard
     }

@@ -13,7 +13,23 @@ use crate::sys::packet::{self, PacketSocket};
 #[derive(Debug)]
 pub struct Link<Out, In> {
     socket: PacketSocket,
+    answers: bool,
     types: PhantomData<fn(Out) -> In>,
+}
+
+/// Asks whether the peer still reads its link. Neither this nor the answer is the encoding of any enum: the number of its
+/// variant would go on.
+const PING: [u8; 1] = [0xff];
+/// See [`PING`].
+const PONG: [u8; 1] = [0xfe];
+
+/// What came on a link whose peer is pinged.
+#[derive(Debug)]
+pub enum Incoming<In> {
+    /// A message, and the descriptors beside it.
+    Message(In, Vec<OwnedFd>),
+    /// The answer to [`Link::ping`], or one that nobody asked for.
+    Pong,
 }
 
 /// A message that waits to be sent, already encoded, with the descriptors that go beside it.
@@ -90,6 +106,7 @@ impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
             Self::of(a),
             Link {
                 socket: b,
+                answers: false,
                 types: PhantomData,
             },
         ))
@@ -108,8 +125,27 @@ impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
     fn of(socket: PacketSocket) -> Self {
         Self {
             socket,
+            answers: false,
             types: PhantomData,
         }
+    }
+
+    /// From now on receiving answers pings: whoever sends them learns that this process still comes to read. Only for a
+    /// link that does not block, since a ping is no message.
+    #[must_use]
+    pub fn answering(self) -> Self {
+        Self {
+            answers: true,
+            ..self
+        }
+    }
+
+    /// Asks a peer whose end is [`Link::answering`] for a sign of life.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    pub fn ping(&self) -> Result<(), LinkError> {
+        self.send_bytes(&PING, &[])
     }
 
     /// Sends one message.
@@ -161,10 +197,36 @@ impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
     /// # Errors
     /// As [`Link::recv`]; the caller checks the number of descriptors with [`Link::exactly`].
     pub fn recv_with(&self) -> Result<(In, Vec<OwnedFd>), LinkError> {
+        loop {
+            let (bytes, fds) = self.recv_bytes()?;
+            if !self.answers || bytes != PING || !fds.is_empty() {
+                return Ok((decode(&bytes)?, fds));
+            }
+            match self.send_bytes(&PONG, &[]) {
+                // Then what fills the link says as much.
+                Err(error) if error.would_block() => {}
+                answered => answered?,
+            }
+        }
+    }
+
+    /// Receives one message and the descriptors beside it, or the answer to a ping.
+    ///
+    /// # Errors
+    /// As [`Link::recv_with`]; `Descriptors` beside an answer.
+    pub fn recv_incoming(&self) -> Result<Incoming<In>, LinkError> {
+        match self.recv_bytes()? {
+            (bytes, fds) if bytes != PONG => Ok(Incoming::Message(decode(&bytes)?, fds)),
+            (_, fds) if fds.is_empty() => Ok(Incoming::Pong),
+            (_, fds) => Err(LinkError::Descriptors(fds.len())),
+        }
+    }
+
+    fn recv_bytes(&self) -> Result<(Vec<u8>, Vec<OwnedFd>), LinkError> {
         match self.socket.recv(MESSAGE_BYTES, MESSAGE_FDS) {
             Err(Errno::ECONNRESET) | Ok(None) => Err(LinkError::Closed),
             Err(errno) => Err(LinkError::Socket(errno)),
-            Ok(Some((bytes, fds))) => Ok((decode(&bytes)?, fds)),
+            Ok(Some(packet)) => Ok(packet),
         }
     }
 
@@ -227,6 +289,39 @@ mod tests {
         );
         drop(a);
         assert!(matches!(b.recv(), Err(LinkError::Closed)));
+    }
+
+    #[test]
+    fn a_ping_is_answered_by_whoever_reads_and_is_no_message() {
+        let (a, b) = Link::<u32, Option<u8>>::pair().unwrap();
+        let b = b.answering();
+        a.set_nonblocking().unwrap();
+        b.set_nonblocking().unwrap();
+        a.ping().unwrap();
+        assert!(a.recv_incoming().is_err_and(|error| error.would_block()));
+        a.send(&7).unwrap();
+        assert_eq!(b.recv().unwrap(), 7);
+        b.send(&Some(1)).unwrap();
+        assert!(matches!(a.recv_incoming(), Ok(Incoming::Pong)));
+        assert!(matches!(
+            a.recv_incoming(),
+            Ok(Incoming::Message(Some(1), _))
+        ));
+        a.ping().unwrap();
+        assert!(b.recv().is_err_and(|error| error.would_block()));
+        assert!(matches!(a.recv(), Err(LinkError::Codec(_))));
+    }
+
+    #[test]
+    fn who_does_not_answer_pings_is_not_made_to_and_none_comes_with_descriptors() {
+        let (a, b) = Link::<u32, Option<u8>>::pair().unwrap();
+        a.ping().unwrap();
+        assert!(matches!(b.recv(), Err(LinkError::Codec(_))));
+        let b = b.answering();
+        a.send_bytes(&PING, &[a.as_fd()]).unwrap();
+        assert!(matches!(b.recv(), Err(LinkError::Codec(_))));
+        b.send_bytes(&PONG, &[b.as_fd()]).unwrap();
+        assert!(matches!(a.recv_incoming(), Err(LinkError::Descriptors(1))));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub enum WardenToFront {
     Resume,
 }
 
-/// What a connection says to the warden: nothing but its end, which is the link's.
+/// What a connection says to the warden: nothing but that it lives, and its end, which are the link's.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ConnectionToWarden {}
 

@@ -21,7 +21,7 @@ pub use codec::{CodecError, decode, encode, encode_config};
 pub use config::{
     AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, OwnRole, WardenConfig,
 };
-pub use link::{Link, LinkError, Packet};
+pub use link::{Incoming, Link, LinkError, Packet};
 pub use message::{
     AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,
     ConnectionToWarden, Fault, FrontToWarden, InitToConnection, KeysToConnection, KeysToWarden,

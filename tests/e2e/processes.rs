@@ -513,6 +513,54 @@ fn a_connection_that_is_killed_ends_its_session_alone() {
 }
 
 #[test]
+fn each_process_that_stands_still_is_replaced() {
+    let server = Server::with_supervisor();
+    server.run("true").good();
+    let before = ["front", "broker", "audit-writer"].map(|role| (role, server.role(role).unwrap()));
+    for (_, process) in &before {
+        kill(Pid::from_raw(process.pid as i32), Signal::SIGSTOP).unwrap();
+    }
+    for (role, process) in &before {
+        eventually(role, || {
+            server.role(role).filter(|after| after.pid != process.pid)
+        });
+        let said = format!("{role} has not given a sign of life for 15 s; it is ended");
+        assert!(server.log().contains(&said), "{said}");
+    }
+    server.run("hassio info >/dev/null").good();
+}
+
+#[test]
+fn a_connection_that_stands_still_loses_its_session_alone() {
+    let server = Server::start();
+    let others: Vec<u32> = server.processes().iter().map(|other| other.pid).collect();
+    let _session = server.background("sleep 100");
+    let front = server.role("front").unwrap();
+    let program = server.find("sleep 100");
+    let all = server.processes();
+    let connection = all
+        .iter()
+        .find(|process| process.line == front.line && !others.contains(&process.pid))
+        .unwrap();
+    let _other = server.background("sleep 101");
+    let other = server.find("sleep 101");
+    kill(Pid::from_raw(connection.pid as i32), Signal::SIGSTOP).unwrap();
+    eventually("it is ended", || {
+        let gone = !Process::lives(connection.pid) && !Process::lives(program.pid);
+        gone.then_some(())
+    });
+    assert!(server.log().contains("has not given a sign of life"));
+    assert!(Process::lives(other.pid));
+    eventually("its end is on record", || {
+        server.records_of("session.close").pop()
+    });
+    assert_eq!(
+        server.records_of("session.close")[0]["d"]["reason"],
+        "limit"
+    );
+}
+
+#[test]
 fn a_connection_that_stands_still_does_not_outlive_the_server() {
     let mut server = Server::start();
     let _session = server.background("sleep 100");
