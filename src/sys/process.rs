@@ -50,6 +50,21 @@ pub fn kill(pidfd: BorrowedFd<'_>) -> nix::Result<()> {
     rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).map_err(errno)
 }
 
+/// Finds out whether `fd` is a pidfd, be its process alive or not. pidfd_send_signal(2) with signal 0.
+///
+/// # Errors
+/// EBADF if it is something else.
+pub fn check_pidfd(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: takes integers and a null pointer, which stands for nothing.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), 0, none, 0) };
+    match Errno::result(sent) {
+        Err(Errno::EBADF) => Err(Errno::EBADF),
+        // Of a process that is gone, or another user's.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Forks, into new namespaces and a cgroup (v2) if given. clone3(2), Linux 5.7 for the cgroup.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use nix::sys::wait::WaitStatus;
 
 use super::connections::{Closing, Connection, Progress, Session, Slots, State};
 use super::pulse::{self, Beat, Pulse};
-use super::servers::{Ended, SHORTAGE, Server, ServerError, Works};
+use super::servers::{Ended, SHORTAGE, Server, ServerError, Works, Wrong};
 use super::sessions::Gone;
 use super::spare::Spares;
 use crate::model::{ConnectionId, escape};
@@ -213,27 +213,29 @@ impl Warden {
         // All links are non-blocking and there are few: looking at each is simpler than keeping track of which is which.
         self.read_signals()?;
         self.flush();
-        for (message, fds) in self.keys.hear().messages {
-            self.on_keys(message, fds.len());
+        for message in self.keys.hear_plain() {
+            if let Err(wrong) = self.on_keys(message) {
+                self.keys.refute(&wrong);
+                break;
+            }
         }
         let heard = self.front.hear();
         if heard.shortage {
             self.short_until = Some(Instant::now() + SHORTAGE);
         }
         for (message, fds) in heard.messages {
-            self.on_front(message, fds);
-        }
-        for (message, _) in self.broker.hear().messages {
-            let BrokerToWarden::Closed(sid) = message;
-            for closing in self
-                .closing
-                .iter_mut()
-                .filter(|closing| closing.facts.sid == sid)
-            {
-                closing.broker_done = true;
+            if let Err(wrong) = self.on_front(message, fds) {
+                self.front.refute(&wrong);
+                break;
             }
         }
-        for (message, _) in self.audit.hear().messages {
+        for message in self.broker.hear_plain() {
+            if let Err(wrong) = self.on_broker(&message) {
+                self.broker.refute(&wrong);
+                break;
+            }
+        }
+        for message in self.audit.hear_plain() {
             self.on_audit(message);
         }
         self.listen_to_connections();
@@ -382,22 +384,27 @@ impl Warden {
         }
     }
 
-    fn on_front(&mut self, message: FrontToWarden, fds: Vec<OwnedFd>) {
+    fn on_front(&mut self, message: FrontToWarden, fds: Vec<OwnedFd>) -> Result<(), Wrong> {
         match message {
             FrontToWarden::Accepted { cid, peer } => {
-                let taken = Link::<(), ()>::exactly(fds).and_then(|[pidfd, link, keys, audit]| {
-                    let link = Link::from_fd(link)?;
-                    link.set_nonblocking()?;
-                    Ok((pidfd, link, keys, audit))
-                });
-                let (pidfd, link, keys, audit) = match taken {
-                    Ok(taken) => taken,
-                    Err(error) => {
-                        return self
-                            .front
-                            .kill(&format!("hands over what it may not ({error})"));
-                    }
-                };
+                let hands = |error| Wrong(format!("hands over what it may not ({error})"));
+                let [pidfd, link, keys, audit] = Link::<(), ()>::exactly(fds).map_err(hands)?;
+                process::check_pidfd(pidfd.as_fd())
+                    .map_err(|errno| hands(LinkError::Socket(errno)))?;
+                let link = Link::from_fd(link).map_err(hands)?;
+                link.set_nonblocking().map_err(hands)?;
+                // Whoever gets these would end over another kind.
+                let keys = Link::<(), ()>::from_fd(keys).map_err(hands)?;
+                let audit = Link::<(), ()>::from_fd(audit).map_err(hands)?;
+                let known = self.connections.contains_key(&cid)
+                    || self.closing.iter().any(|closing| closing.facts.cid == cid);
+                if known {
+                    return Err(Wrong(format!("accepts connection {cid} a second time")));
+                }
+                // Of some that it knows to have ended this process has not heard yet.
+                if self.connections.len() >= 2 * self.handover.ssh.limits.connections {
+                    return Err(Wrong("accepts more connections than may be".to_owned()));
+                }
                 let until =
                     Instant::now() + Duration::from_secs(self.handover.ssh.limits.login_grace_s);
                 // Before keys can report of it.
@@ -445,17 +452,28 @@ impl Warden {
                 );
             }
         }
+        Ok(())
     }
 
-    fn on_keys(&mut self, message: KeysToWarden, descriptors: usize) {
-        if descriptors != 0 {
-            tracing::error!("keys sent descriptors; the message is ignored");
-            return;
-        }
+    fn on_broker(&mut self, message: &BrokerToWarden) -> Result<(), Wrong> {
+        let BrokerToWarden::Closed(sid) = message;
+        let mut its = self
+            .closing
+            .iter_mut()
+            .filter(|closing| closing.facts.sid == *sid);
+        let closing = its.next();
+        let closing = closing
+            .ok_or_else(|| Wrong(format!("lets go of session {sid}, which does not end")))?;
+        closing.broker_done = true;
+        Ok(())
+    }
+
+    fn on_keys(&mut self, message: KeysToWarden) -> Result<(), Wrong> {
         match message {
             KeysToWarden::HostKey { blob, fingerprint } => self.on_host_key(blob, fingerprint),
-            KeysToWarden::Granted { cid, grant } => self.open(cid, grant),
+            KeysToWarden::Granted { cid, grant } => self.on_granted(cid, grant)?,
         }
+        Ok(())
     }
 
     /// A restarted keys reads the file again. Clients would take another key for an attack, and so does the server.

@@ -127,6 +127,10 @@ pub(super) struct Heard<In> {
     pub(super) shortage: bool,
 }
 
+/// What a process says that its state does not permit: "keys ...". It is ended for that, and nothing else is.
+#[derive(Debug)]
+pub(super) struct Wrong(pub(super) String);
+
 /// How a process ended.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -479,9 +483,27 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         }
     }
 
+    /// Ends it for what it said.
+    pub(super) fn refute(&mut self, Wrong(does): &Wrong) {
+        self.kill(does);
+    }
+
+    /// What [`Server::hear`] gives, of a process that has no descriptors to hand over: one that does is ended.
+    pub(super) fn hear_plain(&mut self) -> Vec<In> {
+        let mut plain = Vec::new();
+        for (message, fds) in self.hear().messages {
+            if !fds.is_empty() {
+                self.refute(&Wrong(format!("hands over {} descriptors", fds.len())));
+                break;
+            }
+            plain.push(message);
+        }
+        plain
+    }
+
     /// The messages that are there, so many at most: the others have their turn. A process that says something else
-    /// than its link allows is ended. A message whose descriptors do not fit into this process is lost, and they are
-    /// closed.
+    /// than its link allows is ended, and what else it has said since is not heard. A message whose descriptors do not fit into
+    /// this process is lost, and they are closed.
     pub(super) fn hear(&mut self) -> Heard<In> {
         let mut heard = Heard {
             messages: Vec::new(),
@@ -498,7 +520,7 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
         };
         if !health.hears() {
             return heard;
-        };
+        }
         let mut fault = None;
         for _ in 0..TURN {
             match link.recv_incoming() {

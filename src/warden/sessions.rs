@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::connections::{Closing, Connection, Progress, RELEASE, SETUP, Session, State};
 use super::run::Warden;
+use super::servers::Wrong;
 use crate::model::{ConfigAccess, ConnectionId, Grant, Network, SessionId, escape};
 use crate::sandbox::{Host, Launched, SandboxError};
 use crate::wire::{
@@ -13,15 +14,22 @@ use crate::wire::{
 };
 
 impl Warden {
-    pub(super) fn open(&mut self, cid: ConnectionId, grant: Grant) {
-        let Some(connection) = self.connections.get_mut(&cid) else {
-            return;
-        };
-        let State::Fresh { .. } = connection.state else {
-            tracing::error!("keys granted a second login to connection {cid}; it is ended");
-            connection.kill();
-            return;
-        };
+    /// # Errors
+    /// `Wrong` where the connection has logged in already. One that is not there may just have ended.
+    pub(super) fn on_granted(&mut self, cid: ConnectionId, grant: Grant) -> Result<(), Wrong> {
+        match self.connections.get(&cid).map(|known| &known.state) {
+            None => {}
+            Some(State::Fresh { .. }) => self.open(cid, grant),
+            Some(State::Refused { .. } | State::Session(_)) => {
+                // Whose login is the true one nobody can tell.
+                self.end(cid, SessionEnd::Limit, Gone::No);
+                return Err(Wrong(format!("granted connection {cid} a second login")));
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, cid: ConnectionId, grant: Grant) {
         let same = |other: &&Connection| matches!(&other.state, State::Session(session) if session.grant.login == grant.login);
         if self.connections.values().filter(same).count() >= self.handover.slots_of_one_login {
             let reason = "too many sessions with this key; please end one of them";

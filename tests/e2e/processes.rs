@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use hassio_sshd::model::{ConnectionId, Grant, Peer, SessionId};
 use hassio_sshd::policy::sandbox::Sandbox;
 use hassio_sshd::policy::ssh::Ssh;
-use hassio_sshd::wire::limits;
+use hassio_sshd::wire::{
+    AuditToWarden, BrokerToWarden, FrontToWarden, KeysToWarden, Link, WardenToConnection, limits,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -448,6 +452,161 @@ fn each_process_that_ends_is_replaced_and_sessions_go_on() {
     }
     master.kill().unwrap();
     master.wait().unwrap();
+}
+
+/// What a server process that was taken over can say: a packet on its own link to the warden.
+fn say<Out: serde::Serialize>(process: &Process, message: &Out, fds: &[BorrowedFd<'_>]) {
+    let pid = rustix::process::Pid::from_raw(process.pid as i32).unwrap();
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    // The number of src/process.rs.
+    let link = rustix::process::pidfd_getfd(pidfd, 4, rustix::process::PidfdGetfdFlags::empty());
+    let link = Link::<Out, ()>::from_fd(link.unwrap()).unwrap();
+    link.send_with(message, fds).unwrap();
+}
+
+#[test]
+fn what_a_process_says_wrongly_ends_it_and_nothing_else() {
+    let server = Server::with_supervisor();
+    let _session = server.background("sleep 100");
+    server.find("sleep 100");
+    let opened = server.records_of("session.open").pop().unwrap();
+    let of = |name: &str| opened[name].clone();
+    let cid: ConnectionId = serde_json::from_value(of("cid")).unwrap();
+    let sid: SessionId = serde_json::from_value(of("sid")).unwrap();
+    let peer = Peer {
+        ip: [127, 0, 0, 1].into(),
+        port: 1,
+    };
+    let null: OwnedFd = fs::File::open("/dev/null").unwrap().into();
+    let null = null.as_fd();
+    let accepted = |cid| FrontToWarden::Accepted { cid, peer };
+    let (near, _far) = Link::<WardenToConnection, ()>::pair().unwrap();
+    let own = rustix::process::getpid();
+    let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
+    let ready = [own.as_fd(), near.as_fd(), near.as_fd(), near.as_fd()];
+    let grant = Grant {
+        user: "root".to_owned(),
+        login: hassio_sshd::model::Login::Password,
+        role: "admin".parse().unwrap(),
+        config: hassio_sshd::model::ConfigAccess::Absent,
+        network: hassio_sshd::model::Network::None,
+    };
+    let other = server.background("sleep 101");
+    server.find("sleep 101");
+    let mut all = server.records_of("session.open").into_iter();
+    let its = all.find(|record| record["cid"] != opened["cid"]).unwrap();
+    let its: ConnectionId = serde_json::from_value(its["cid"].clone()).unwrap();
+
+    type Act<'a> = Box<dyn Fn(&Process) + 'a>;
+    let front = |cid, fds: Vec<BorrowedFd<'_>>| {
+        let fds: Vec<OwnedFd> = fds
+            .iter()
+            .map(|fd| fd.try_clone_to_owned().unwrap())
+            .collect();
+        Box::new(move |process: &Process| {
+            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+            say(process, &accepted(cid), &fds);
+        })
+    };
+    let new = ConnectionId::new;
+    let wrong: Vec<(&str, Act<'_>, &str)> = vec![
+        ("front", front(new(), vec![]), "with 0 descriptors"),
+        (
+            "front",
+            front(new(), vec![null; 4]),
+            "hands over what it may not",
+        ),
+        (
+            "front",
+            front(new(), vec![null, near.as_fd(), near.as_fd(), near.as_fd()]),
+            "hands over what it may not",
+        ),
+        (
+            "front",
+            front(new(), vec![own.as_fd(), near.as_fd(), null, near.as_fd()]),
+            "hands over what it may not",
+        ),
+        (
+            "front",
+            front(new(), vec![own.as_fd(), near.as_fd(), near.as_fd(), null]),
+            "hands over what it may not",
+        ),
+        ("front", front(cid, ready.to_vec()), "a second time"),
+        (
+            "keys",
+            Box::new(|process| {
+                let blob = Vec::new();
+                let fingerprint = String::new();
+                say(
+                    process,
+                    &KeysToWarden::HostKey { blob, fingerprint },
+                    &[null],
+                );
+            }),
+            "hands over 1 descriptors",
+        ),
+        (
+            "keys",
+            Box::new(|process| {
+                let grant = grant.clone();
+                say(process, &KeysToWarden::Granted { cid: its, grant }, &[]);
+            }),
+            "a second login",
+        ),
+        (
+            "broker",
+            Box::new(|process| say(process, &BrokerToWarden::Closed(sid), &[])),
+            "which does not end",
+        ),
+        (
+            "broker",
+            Box::new(|process| say(process, &BrokerToWarden::Closed(sid), &[null])),
+            "hands over 1 descriptors",
+        ),
+        (
+            "audit-writer",
+            Box::new(|process| say(process, &AuditToWarden::Closed(sid), &[null])),
+            "hands over 1 descriptors",
+        ),
+        (
+            "audit-writer",
+            Box::new(|process| say(process, &"no such message", &[])),
+            "says what it may not",
+        ),
+    ];
+    for (role, act, said) in &wrong {
+        let all = ["front", "keys", "broker", "audit-writer"];
+        let before = all.map(|role| server.role(role).unwrap());
+        let process = before
+            .iter()
+            .zip(all)
+            .find(|(_, name)| name == role)
+            .unwrap()
+            .0;
+        let log = server.log().len();
+        act(process);
+        let what = format!("{role}: {said}");
+        eventually(&what, || {
+            server.role(role).filter(|after| after.pid != process.pid)
+        });
+        let log = server.log().split_off(log);
+        let line = log.lines().find(|line| line.contains("it is ended"));
+        assert!(
+            line.is_some_and(|line| line.contains(said)),
+            "{what}: {log}"
+        );
+        within(Duration::from_secs(10), &what, || {
+            server.run("true").code() == 0
+        });
+        for (name, before) in all.iter().zip(&before).filter(|(name, _)| *name != role) {
+            let after = server.role(name).map(|after| after.pid);
+            assert_eq!(after, Some(before.pid), "{name} after {what}");
+        }
+        // Settled again: four failures in a row would end the server.
+        std::thread::sleep(Duration::from_millis(2100));
+    }
+    server.find("sleep 100");
+    drop(other);
 }
 
 #[test]
