@@ -18,6 +18,7 @@ pub struct Sandbox {
     pub identity: Identity,
     pub root: Root,
     pub files: BTreeMap<PathBuf, String>,
+    pub current: Current,
     pub shown: BTreeMap<PathBuf, PathBuf>,
     pub hostname: Hostname,
     pub dev: Dev,
@@ -58,6 +59,16 @@ pub struct Root {
     pub inodes: u32,
     pub image: Vec<PathBuf>,
     pub etc: Vec<PathBuf>,
+}
+
+/// `[current]`: names below `/etc`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Sandbox")]
+pub struct Current {
+    pub at: PathBuf,
+    pub files: Vec<String>,
+    pub limit: Size,
 }
 
 /// `[hostname]`

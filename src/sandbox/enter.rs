@@ -252,7 +252,7 @@ pub(super) fn here(step: &Step, staging: &Path) -> Result<(), SandboxError> {
         }
         Step::File { at, text } => {
             let target = inside(staging, at);
-            write_new(&target, text).map_err(made(target))
+            write_new(&target, text.as_bytes()).map_err(made(target))
         }
         Step::Link { at, to } => {
             let target = inside(staging, at);
@@ -265,13 +265,18 @@ pub(super) fn here(step: &Step, staging: &Path) -> Result<(), SandboxError> {
             if let Some(folder) = target.parent() {
                 mount::make_directory(folder).map_err(made(folder.to_owned()))?;
             }
-            write_new(&target, "").map_err(made(target.clone()))?;
+            write_new(&target, b"").map_err(made(target.clone()))?;
             let attributes = [Attribute::ReadOnly, Attribute::NoSuid, Attribute::NoDev];
             bind(&inside(staging, from), &target, &attributes)
         }
+        Step::Copies {
+            at,
+            from,
+            limit_bytes,
+        } => copies(&inside(staging, at), from, *limit_bytes),
         Step::Device { from, at } => {
             let target = inside(staging, at);
-            write_new(&target, "").map_err(made(target.clone()))?;
+            write_new(&target, b"").map_err(made(target.clone()))?;
             bind(from, &target, &[Attribute::NoSuid, Attribute::NoExec])
         }
         Step::Processes(at) => {
@@ -359,6 +364,52 @@ fn bind(from: &Path, target: &Path, attributes: &[Attribute]) -> Result<(), Sand
     attach(&copied.map_err(|source| failed(target, source))?, target)
 }
 
+/// Sealed once all are in it: then the session cannot change them, nor whoever changes the originals.
+fn copies(target: &Path, from: &[PathBuf], limit_bytes: u64) -> Result<(), SandboxError> {
+    let count = u64::try_from(from.len()).unwrap_or(u64::MAX);
+    // A file takes whole pages, which have up to 64 KiB.
+    let size = (limit_bytes + 65_536).saturating_mul(count).to_string();
+    let inodes = count.saturating_add(1).to_string();
+    let options = [
+        ("size", Some(size.as_str())),
+        ("nr_inodes", Some(inodes.as_str())),
+        ("mode", Some("0755")),
+    ];
+    let attributes = [Attribute::NoSuid, Attribute::NoDev, Attribute::NoExec];
+    let made = Mount::filesystem("tmpfs", &options, &attributes);
+    attach(&made.map_err(|source| failed(target, source))?, target)?;
+    for path in from {
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        let copy = target.join(name);
+        let copied = match present(path, limit_bytes) {
+            Ok(Some(bytes)) => write_new(&copy, &bytes),
+            Ok(None) => Ok(()),
+            Err(source) => Err(source),
+        };
+        copied.map_err(|source| SandboxError::Make {
+            target: copy,
+            source,
+        })?;
+    }
+    mount::restrict_at(target, &[Attribute::ReadOnly]).map_err(|source| failed(target, source))
+}
+
+/// What a file outside says, wherever links lead; none where there is no file.
+fn present(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, Errno> {
+    match path.metadata() {
+        Ok(found) if found.is_file() => {}
+        Ok(_) | Err(_) => return Ok(None),
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    match nix::fcntl::open(path, flags, Mode::empty()) {
+        Ok(file) => descriptor::contents(file.as_fd(), limit_bytes).map(Some),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// A part of the image, or nothing where the image has none.
 fn image(from: &Path, target: &Path) -> Result<(), SandboxError> {
     let Ok(found) = from.symlink_metadata() else {
@@ -377,7 +428,7 @@ fn image(from: &Path, target: &Path) -> Result<(), SandboxError> {
     if found.is_dir() {
         mount::make_directory(target).map_err(made)?;
     } else if !exists(target) {
-        write_new(target, "").map_err(made)?;
+        write_new(target, b"").map_err(made)?;
     }
     bind(
         from,

@@ -371,7 +371,7 @@ fn clone_error() -> SandboxError {
 }
 
 /// Writes a new file below the template.
-pub(super) fn write_new(path: &Path, text: &str) -> Result<(), Errno> {
-    let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Errno> {
+    let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));
     written.map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
 }

@@ -41,6 +41,13 @@ pub enum Step {
     Image { from: PathBuf, at: PathBuf },
     /// A file of the sandbox at one more place, whose folder is made; read-only.
     Shown { from: PathBuf, at: PathBuf },
+    /// A new read-only tmpfs with copies of files from outside, as they are now and each at most so long. What is not
+    /// there is left out.
+    Copies {
+        at: PathBuf,
+        from: Vec<PathBuf>,
+        limit_bytes: u64,
+    },
     /// A device from outside.
     Device { from: PathBuf, at: PathBuf },
     /// A new tmpfs: nosuid, nodev.
@@ -103,6 +110,11 @@ pub fn template(policy: &Sandbox, folders: &[PathBuf], tool: &Path) -> Vec<Step>
             .rev()
             .map(|path| Step::Directory(path.to_owned())),
     );
+    steps.push(Step::Directory(policy.current.at.clone()));
+    steps.extend(policy.current.files.iter().map(|name| Step::Link {
+        at: etc.join(name),
+        to: policy.current.at.join(name),
+    }));
     steps.extend(policy.files.iter().map(|(at, text)| Step::File {
         at: at.clone(),
         text: text.clone(),
@@ -195,7 +207,16 @@ pub fn granted(
     config: ConfigAccess,
     folders: &[(PathBuf, PathBuf)],
 ) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let current = &policy.current;
+    let mut steps = vec![Step::Copies {
+        at: current.at.clone(),
+        from: current
+            .files
+            .iter()
+            .map(|name| Path::new("/etc").join(name))
+            .collect(),
+        limit_bytes: current.limit.0,
+    }];
     let at = policy.config.at.clone();
     match config {
         ConfigAccess::Absent => {}
@@ -272,26 +293,28 @@ mod tests {
     #[test]
     fn nothing_of_the_servers_own_data_is_shown() {
         for step in steps(ConfigAccess::ReadWrite) {
-            let from = match &step {
-                Step::Image { from, .. } | Step::Device { from, .. } => from,
+            let all = match &step {
+                Step::Image { from, .. } | Step::Device { from, .. } => std::slice::from_ref(from),
+                Step::Copies { from, .. } => from,
                 _ => continue,
             };
-            let good = ["/usr", "/bin", "/sbin", "/lib", "/etc/", "/dev/", "/share"];
-            assert!(
-                good.iter()
-                    .any(|prefix| from.to_string_lossy().starts_with(prefix)),
-                "{step:?}"
-            );
-            for bad in [
-                "shadow",
-                "ssh_host",
-                "/etc/ssh",
-                "private",
-                "data",
-                "sudoers",
-                "machine-id",
-            ] {
-                assert!(!from.to_string_lossy().contains(bad), "{step:?}");
+            for from in all.iter().map(|from| from.to_string_lossy()) {
+                let good = ["/usr", "/bin", "/sbin", "/lib", "/etc/", "/dev/", "/share"];
+                assert!(
+                    good.iter().any(|prefix| from.starts_with(prefix)),
+                    "{step:?}"
+                );
+                for bad in [
+                    "shadow",
+                    "ssh_host",
+                    "/etc/ssh",
+                    "private",
+                    "data",
+                    "sudoers",
+                    "machine-id",
+                ] {
+                    assert!(!from.contains(bad), "{step:?}");
+                }
             }
         }
     }
@@ -301,7 +324,10 @@ mod tests {
         let outside = |step: &&Step| {
             matches!(
                 step,
-                Step::Config { .. } | Step::Image { .. } | Step::Device { .. }
+                Step::Config { .. }
+                    | Step::Image { .. }
+                    | Step::Copies { .. }
+                    | Step::Device { .. }
             )
         };
         let policy = Sandbox::shipped().unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Done, Server, Setup, eventually, feed, finish, have, within};
+use crate::harness::{Done, Server, Setup, eventually, feed, finish, folder, have, within};
 
 /// `line` must fail, whatever its reason.
 #[track_caller]
@@ -641,6 +641,73 @@ fn p33_memory_without_end_ends_its_program_alone() {
         1
     );
     server.run("true").good();
+}
+
+#[test]
+fn names_are_looked_up_as_outside_at_the_moment_of_the_login() {
+    let dir = folder();
+    let etc = dir.join("etc");
+    let mut copy = Command::new("cp");
+    copy.arg("-a").arg("/etc").arg(&etc);
+    finish(copy).good();
+    // As systemd-resolved does it: a link to a place that sessions do not see.
+    let stub = dir.join("stub-resolv.conf");
+    fs::write(&stub, "nameserver 192.0.2.1\n").unwrap();
+    fs::remove_file(etc.join("resolv.conf")).ok();
+    symlink(&stub, etc.join("resolv.conf")).unwrap();
+    fs::write(etc.join("hosts"), "192.0.2.7 first.example\n").unwrap();
+    let server = Server::at(
+        dir,
+        Setup {
+            etc: Some(etc.clone()),
+            ..Setup::default()
+        },
+    );
+    server.spare_waits();
+    let seen = |server: &Server| {
+        let done = server
+            .run("cat /etc/resolv.conf /etc/hosts; getent hosts first.example second.example");
+        done.stdout
+    };
+    let first = seen(&server);
+    assert!(
+        first.starts_with("nameserver 192.0.2.1\n192.0.2.7 first.example\n"),
+        "{first}"
+    );
+    assert!(
+        first.ends_with("192.0.2.7       first.example\n"),
+        "{first}"
+    );
+
+    // Both are replaced while the next sandbox waits.
+    server.spare_waits();
+    for (name, text) in [
+        ("resolv.conf", "nameserver 192.0.2.2\n"),
+        ("hosts", "192.0.2.8 second.example\n"),
+    ] {
+        fs::write(etc.join("new"), text).unwrap();
+        fs::rename(etc.join("new"), etc.join(name)).unwrap();
+    }
+    let second = seen(&server);
+    assert!(
+        second.starts_with("nameserver 192.0.2.2\n192.0.2.8 second.example\n"),
+        "{second}"
+    );
+    assert!(
+        second.ends_with("192.0.2.8       second.example\n"),
+        "{second}"
+    );
+
+    for file in ["/etc/hosts", "/etc/resolv.conf", "/opt/hassio/etc/new"] {
+        let done = refused(&server, &format!("echo x > {file}"));
+        assert!(done.stderr.contains("Read-only file system"), "{done:?}");
+    }
+    fs::remove_file(etc.join("hosts")).unwrap();
+    assert_eq!(
+        server.run("cat /etc/resolv.conf").good(),
+        "nameserver 192.0.2.2"
+    );
+    refused(&server, "cat /etc/hosts");
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct Setup {
     pub config: fn(&Path),
     /// More words of the command line.
     pub arguments: Vec<String>,
+    /// A folder that is `/etc` for the server.
+    pub etc: Option<PathBuf>,
     /// A file for what the Supervisor was asked.
     pub log_requests: bool,
     /// Whether the server's processes are a group of their own, as under a shell or a service manager.
@@ -41,6 +43,7 @@ impl Default for Setup {
             supervisor: false,
             config: |_| {},
             arguments: Vec::new(),
+            etc: None,
             log_requests: false,
             own_group: false,
         }
@@ -135,6 +138,9 @@ impl Server {
             .then(|| after(&dir.join("supervisor"), "listening on "));
 
         let mut command = server_command("serve", &dir);
+        if let Some(etc) = &setup.etc {
+            command = with_etc(&command, etc);
+        }
         command.args(["--listen", "127.0.0.1:0"]);
         if let Some(address) = address {
             command
@@ -635,6 +641,20 @@ pub fn server_command(word: &str, dir: &Path) -> Command {
         command.arg(name).arg(dir.join(place));
     }
     command
+}
+
+/// The same in a mount namespace in which another folder is `/etc`, and in the same process.
+fn with_etc(command: &Command, etc: &Path) -> Command {
+    let mut within = Command::new("unshare");
+    within
+        .env_clear()
+        .args(["--mount", "--propagation", "private"]);
+    within.args(["sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""]);
+    within
+        .arg(etc)
+        .arg(command.get_program())
+        .args(command.get_args());
+    within
 }
 
 /// Whether a program that a test needs is here; under REQUIRE_ALL=1 it has to be.
