@@ -796,22 +796,26 @@ fn a_session_has_a_share_of_the_processors_that_is_small_beside_the_servers() {
 #[test]
 fn busy_loops_in_a_session_leave_others_and_logins_their_time() {
     let server = Server::start();
+    // A login, and something to do in it.
     let took = || {
         let since = Instant::now();
-        server.run("true").good();
+        let work = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+        server.run(work).good();
         since.elapsed()
     };
-    let quiet = (0..3).map(|_| took()).max().unwrap();
-    let mut busy =
-        server.background("for i in $(seq 100); do (while :; do :; done) & done; echo all; wait");
+    let quiet = took();
+    // Each in a terminal session of its own: to the kernel's grouping by those they are a hundred parties.
+    let loops = "for i in $(seq 100); do setsid sh -c 'while :; do :; done' & done; echo all; wait";
+    let mut busy = server.background(loops);
     let mut word = [0; 4];
     busy.out.read_exact(&mut word).unwrap();
     assert_eq!(&word, b"all\n");
-    let slowest = (0..3).map(|_| took()).max().unwrap();
-    println!("{quiet:?} without, {slowest:?} with them");
+    let crowded = took();
+    println!("{quiet:?} without, {crowded:?} with them");
+    // Half of the time is the other session's.
     assert!(
-        slowest < quiet * 5 + Duration::from_secs(1),
-        "{slowest:?}, {quiet:?} without"
+        crowded < quiet * 6 + Duration::from_secs(1),
+        "{crowded:?}, {quiet:?} without"
     );
 }
 
