@@ -38,7 +38,8 @@ pub(super) fn parse(text: &str, ending: Option<&str>) -> Result<Value, (u64, u64
     }
 }
 
-fn position(text: &str, offset: usize) -> (u64, u64) {
+/// Line and column of an offset, both from 1.
+pub(super) fn position(text: &str, offset: usize) -> (u64, u64) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;

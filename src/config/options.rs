@@ -1,11 +1,12 @@
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::authorized_keys;
-use super::language::{digest, parse};
+use super::language::{digest, parse, position};
 use super::problem::{ConfigError, Problem, Warning};
 use super::roles::{self, Offered, RoleView};
 use super::value::Value;
@@ -14,7 +15,7 @@ use crate::wire::limits::PASSWORD_BYTES;
 use crate::wire::{AuthorizedKey, OwnRole};
 
 /// The largest options file that is read.
-const FILE_BYTES: u64 = 1024 * 1024;
+pub(super) const FILE_BYTES: u64 = 1024 * 1024;
 
 /// The longest banner; it is sent to everybody who connects.
 const BANNER_BYTES: usize = 4096;
@@ -133,24 +134,25 @@ impl Options {
     /// Reads the options in `path`, JSON unless its ending says `.yaml`, `.yml` or `.toml`.
     ///
     /// # Errors
-    /// `Unreadable`; `Syntax`; `Options` with everything that is wrong, not only the first.
+    /// `Unreadable`; `NoFile`; `TooLarge`; `Syntax`; `Options` with everything that is wrong, not only the first.
     pub fn read(path: &Path, offered: &Offered) -> Result<Read, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable {
+        let bytes = contents(path)?;
+        let syntax = |(line, column, reason)| ConfigError::Syntax {
             path: path.to_owned(),
-            source,
+            line,
+            column,
+            reason,
         };
-        let mut text = Zeroizing::new(String::new());
-        File::open(path)
-            .and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text))
-            .map_err(unreadable)?;
-        let value = parse(&text, path.extension().and_then(|ending| ending.to_str())).map_err(
-            |(line, column, reason)| ConfigError::Syntax {
-                path: path.to_owned(),
-                line,
-                column,
-                reason,
-            },
-        )?;
+        // What some editors begin a file with (U+FEFF); none of the three languages has it.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let good = std::str::from_utf8(good).unwrap_or_default();
+            let (line, column) = position(good, good.len());
+            syntax((line, column, "this byte is no UTF-8".to_owned()))
+        })?;
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let value = parse(text, ending).map_err(syntax)?;
         Self::from_value(value, offered).map_err(|problems| ConfigError::Options {
             path: path.to_owned(),
             problems,
@@ -283,6 +285,39 @@ impl Options {
             _ => Err(problems),
         }
     }
+}
+
+/// What is in the file. Never waits, whatever the name stands for.
+fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(ConfigError::NoFile {
+            path: path.to_owned(),
+        });
+    }
+    // As large as it can get at once: a buffer that grows leaves copies of the password behind.
+    let most = FILE_BYTES + 1;
+    let room = about.len().saturating_add(1).min(most);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room.try_into().unwrap_or(0)));
+    let count = file
+        .take(most)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if u64::try_from(count).is_ok_and(|count| count > FILE_BYTES) {
+        return Err(ConfigError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(bytes)
 }
 
 /// The file's table, out of which one option after the other is taken. A method returns none where it noted a problem.

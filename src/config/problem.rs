@@ -6,13 +6,25 @@ use super::authorized_keys::KeyLineError;
 /// Why the options cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is not there, or may not be read, or is no text.
+    /// The file is not there, or may not be read.
     #[error("cannot read the options in {}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Something else has the file's name.
+    #[error("{} is not a regular file; --options says where the options are", path.display())]
+    NoFile {
+        /// What.
+        path: PathBuf,
+    },
+    /// The file is larger than any options are.
+    #[error("{} is larger than {} bytes, the most that is read of options", path.display(), super::options::FILE_BYTES)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is not written in the language of its ending.
     #[error("{}, line {line}, column {column}: {reason}", path.display())]

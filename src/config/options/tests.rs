@@ -5,7 +5,7 @@ use crate::model::ConfigAccess;
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJxvJlxJTgwZTDzQHiDbAjqUKRkbQAfJYM1oBVG7D2rJ me@home";
 
-fn read_as(text: &str, ending: &str) -> Result<Read, ConfigError> {
+fn read_as(text: impl AsRef<[u8]>, ending: &str) -> Result<Read, ConfigError> {
     let id = uuid::Uuid::now_v7();
     let path = std::env::temp_dir().join(format!("hassio-sshd-options-{id}.{ending}"));
     std::fs::write(&path, text).unwrap();
@@ -87,12 +87,12 @@ fn the_three_languages_say_the_same() {
     ))
     .unwrap();
     let yaml = read_as(
-        &format!("authorized_keys:\n  - {KEY}\nsftp: false\nfolders: [share]\n"),
+        format!("authorized_keys:\n  - {KEY}\nsftp: false\nfolders: [share]\n"),
         "yaml",
     )
     .unwrap();
     let toml = read_as(
-        &format!("authorized_keys = ['{KEY}']\nsftp = false\nfolders = ['share']\n"),
+        format!("authorized_keys = ['{KEY}']\nsftp = false\nfolders = ['share']\n"),
         "toml",
     )
     .unwrap();
@@ -330,4 +330,56 @@ fn a_bad_role_is_named_with_what_would_be_right() {
         assert!(said.contains(says), "{says}\nnot in:\n{said}");
     }
     assert!(problem(&with_roles("[]", KEY)).contains("a table of roles by name"));
+}
+
+#[test]
+fn a_file_of_the_largest_size_is_read_and_one_byte_more_is_refused() {
+    let limit = usize::try_from(FILE_BYTES).unwrap();
+    let mut text = format!(r#"{{"authorized_keys": ["{KEY}"]}}"#);
+    text.push_str(&" ".repeat(limit - text.len()));
+    assert!(read(&text).is_ok());
+    text.push(' ');
+    let error = problem(&text);
+    assert!(error.contains("larger than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn what_is_no_file_is_refused_without_waiting() {
+    let dir = std::env::temp_dir().join(format!("hassio-sshd-{}", uuid::Uuid::now_v7()));
+    std::fs::create_dir(&dir).unwrap();
+    let fifo = dir.join("fifo.json");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [fifo.as_path(), dir.as_path(), Path::new("/dev/zero")] {
+        let Err(error) = Options::read(path, &Offered::shipped().unwrap()) else {
+            panic!("{} was accepted", path.display())
+        };
+        assert!(matches!(error, ConfigError::NoFile { .. }), "{error}");
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn bytes_that_are_no_text_are_named_by_their_place() {
+    let Err(error) = read_as(b"{\n  \"banner\": \"\xc3\xa4\xff\"}", "json") else {
+        panic!("it was accepted")
+    };
+    let error = error.to_string();
+    assert!(
+        error.contains("line 2, column 15: this byte is no UTF-8"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_text() {
+    for (text, ending) in [
+        (format!(r#"{{"authorized_keys": ["{KEY}"]}}"#), "json"),
+        (format!("authorized_keys: ['{KEY}']\n"), "yaml"),
+        (format!("authorized_keys = ['{KEY}']\n"), "toml"),
+    ] {
+        assert!(
+            read_as(format!("\u{feff}{text}"), ending).is_ok(),
+            "{ending}"
+        );
+    }
 }
