@@ -13,6 +13,7 @@ use hassio_sshd::audit::verify;
 use hassio_sshd::config::{
     Configs, Environment, Offered, Options, ServeArguments, VerifyArguments,
 };
+use hassio_sshd::keys;
 use hassio_sshd::policy::sandbox::Sandbox;
 use hassio_sshd::sys::directory::Directory;
 use hassio_sshd::sys::net::{self, Listening};
@@ -20,6 +21,7 @@ use hassio_sshd::sys::{Errno, descriptor, lock, process, wait};
 use hassio_sshd::wire;
 use nix::unistd::{Gid, Uid, fchown};
 
+use crate::folders::{self, FolderError};
 use crate::process::Role;
 use crate::{FAILURE, USAGE, line};
 
@@ -35,12 +37,8 @@ enum LaunchError {
         address: std::net::SocketAddr,
         source: Errno,
     },
-    #[error("{path} is not a folder; --{option} says where it is")]
-    NoFolder {
-        path: String,
-        option: &'static str,
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error(
         "{path} is in use by another server{}; its host key and audit trail are one server's alone",
         Holder(*holder)
@@ -61,8 +59,8 @@ enum LaunchError {
         owner: u32,
         expected: u32,
     },
-    #[error("cannot have a host key")]
-    HostKey(#[from] hassio_sshd::keys::KeysError),
+    #[error(transparent)]
+    HostKey(#[from] keys::KeysError),
     #[error("cannot open {path}, which belongs beside hassio-sshd")]
     Program {
         path: String,
@@ -96,14 +94,21 @@ pub(crate) fn serve(arguments: &ServeArguments) -> u8 {
     let Some(configs) = read_options(arguments) else {
         return USAGE;
     };
-    match become_warden(&configs) {
+    match become_warden(arguments, &configs) {
         Ok(never) => match never {},
         Err(error) => {
             tracing::error!("{}", line(&error));
-            match error {
-                LaunchError::NoFolder { .. } | LaunchError::NotRoot => USAGE,
-                _ => FAILURE,
-            }
+            error.status()
+        }
+    }
+}
+
+impl LaunchError {
+    /// 2 where another command line would do.
+    fn status(&self) -> u8 {
+        match self {
+            Self::Folder(_) | Self::NotRoot => USAGE,
+            _ => FAILURE,
         }
     }
 }
@@ -113,10 +118,11 @@ pub(crate) fn check(arguments: &ServeArguments) -> u8 {
     let Some(configs) = read_options(arguments) else {
         return USAGE;
     };
-    if !Uid::effective().is_root() {
-        tracing::error!("{}", LaunchError::NotRoot);
-        return USAGE;
+    if let Err(error) = inspect(arguments, &configs) {
+        tracing::error!("{}", line(&error));
+        return error.status();
     }
+    let data_dir = configs.warden.data_dir.clone();
     let prepared = open_init().map_err(|error| line(&error)).and_then(|init| {
         let tag = format!("hassio-sshd-check-{}", std::process::id());
         crate::process::prepare(&configs.warden, init, tag)
@@ -132,12 +138,54 @@ pub(crate) fn check(arguments: &ServeArguments) -> u8 {
             host.not_in_force().into_iter().for_each(|text| {
                 say("NOT in force:", text);
             });
-            0
+            // Last: before a server is restarted, this alone stands against it.
+            match look_at_lock(&data_dir) {
+                Ok(()) => 0,
+                Err(error) => {
+                    tracing::error!("{}", line(&error));
+                    error.status()
+                }
+            }
         }
         Err(why) => {
             tracing::error!("{why}");
             FAILURE
         }
+    }
+}
+
+/// What `serve` finds on its way, and its processes after it; nothing is changed.
+fn inspect(arguments: &ServeArguments, configs: &Configs) -> Result<(), LaunchError> {
+    if !Uid::effective().is_root() {
+        return Err(LaunchError::NotRoot);
+    }
+    folders::check(arguments, configs)?;
+    match fs::symlink_metadata(&configs.audit.directory) {
+        Ok(found) => audit_folder_is_audits(&configs.audit.directory, &found)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(LaunchError::Data {
+                path: configs.audit.directory.display().to_string(),
+                source,
+            });
+        }
+    }
+    // Where there is none, `serve` makes it.
+    if fs::symlink_metadata(configs.warden.data_dir.join(keys::HOST_KEY)).is_ok() {
+        keys::load(configs.keys.clone())?;
+    }
+    Ok(())
+}
+
+/// Whether another server holds the lock, without making its file.
+fn look_at_lock(data_dir: &Path) -> Result<(), LaunchError> {
+    match Directory::open(data_dir).and_then(|folder| folder.read(LOCK)) {
+        Ok(file) => lock(data_dir, file).map(drop),
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(LaunchError::Data {
+            path: data_dir.join(LOCK).display().to_string(),
+            source: errno.into(),
+        }),
     }
 }
 
@@ -198,27 +246,15 @@ fn own_stderr() -> Result<(), LaunchError> {
     }
 }
 
-fn become_warden(configs: &Configs) -> Result<Infallible, LaunchError> {
+fn become_warden(arguments: &ServeArguments, configs: &Configs) -> Result<Infallible, LaunchError> {
     if !Uid::effective().is_root() {
         return Err(LaunchError::NotRoot);
     }
     own_stderr()?;
-    let folder = |path: &Path, option| {
-        let found = fs::metadata(path).and_then(|found| match found.is_dir() {
-            true => Ok(()),
-            false => Err(std::io::Error::from(std::io::ErrorKind::NotADirectory)),
-        });
-        found.map_err(|source| LaunchError::NoFolder {
-            path: path.display().to_string(),
-            option,
-            source,
-        })
-    };
-    folder(&configs.warden.config_dir, "config-dir")?;
-    folder(&configs.warden.data_dir, "data-dir")?;
+    folders::check(arguments, configs)?;
     let lock = lock_data(&configs.warden.data_dir)?;
     make_audit_folder(&configs.audit.directory)?;
-    hassio_sshd::keys::make_host_key(&configs.keys.data_dir)?;
+    keys::make_host_key(&configs.keys.data_dir)?;
     let init = open_init()?;
     let program = open_program("hassio-sshd", Path::new("/proc/self/exe"))?;
     let Listening {
@@ -266,13 +302,17 @@ const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Makes this server the folder's only one, for as long as the warden or audit holds the descriptor.
 fn lock_data(data_dir: &Path) -> Result<OwnedFd, LaunchError> {
-    let path = || data_dir.display().to_string();
-    let mut file = Directory::open(data_dir)
+    let file = Directory::open(data_dir)
         .and_then(|folder| folder.ensure(LOCK))
         .map_err(|errno| LaunchError::Data {
             path: data_dir.join(LOCK).display().to_string(),
             source: errno.into(),
         })?;
+    lock(data_dir, file)
+}
+
+fn lock(data_dir: &Path, mut file: fs::File) -> Result<OwnedFd, LaunchError> {
+    let path = || data_dir.display().to_string();
     let until = Instant::now() + REMAINS;
     loop {
         match lock::exclusive(file) {
@@ -311,20 +351,27 @@ fn make_audit_folder(path: &Path) -> Result<(), LaunchError> {
             fchown(&folder, owner.0, owner.1).map_err(|errno| failed(errno.into()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let found = fs::symlink_metadata(path).map_err(failed)?;
-            if !found.is_dir() {
-                return Err(failed(std::io::ErrorKind::NotADirectory.into()));
-            }
-            match found.uid() {
-                owner if owner == expected => Ok(()),
-                owner => Err(LaunchError::Foreign {
-                    path: path.display().to_string(),
-                    owner,
-                    expected,
-                }),
-            }
+            audit_folder_is_audits(path, &fs::symlink_metadata(path).map_err(failed)?)
         }
         Err(error) => Err(failed(error)),
+    }
+}
+
+fn audit_folder_is_audits(path: &Path, found: &fs::Metadata) -> Result<(), LaunchError> {
+    let expected = Sandbox::shipped()?.identity.audit_uid;
+    if !found.is_dir() {
+        return Err(LaunchError::Data {
+            path: path.display().to_string(),
+            source: std::io::ErrorKind::NotADirectory.into(),
+        });
+    }
+    match found.uid() {
+        owner if owner == expected => Ok(()),
+        owner => Err(LaunchError::Foreign {
+            path: path.display().to_string(),
+            owner,
+            expected,
+        }),
     }
 }
 

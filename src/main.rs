@@ -1,6 +1,7 @@
 //! `hassio-sshd`: the command line, and the entry of each of the server's processes.
 #![forbid(unsafe_code)]
 
+mod folders;
 mod launch;
 mod process;
 
@@ -33,13 +34,16 @@ fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// An error and its causes, in one line.
+/// An error and its causes, in one line. A cause that the error before it has said already is not said again.
 fn line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
         cause = error.source();
     }
     line

@@ -34,7 +34,9 @@ pub enum Command {
     #[command(
         long_about = "Reads everything that `serve` would read and asks the kernel what it offers, then says which \
         protections would be in force and which would not. It asks by making a session's root, in a mount namespace of its \
-        own that ends with it; nothing is listened on, and no file is changed. Exits with 2 if the options cannot be used."
+        own that ends with it; nothing is listened on, and no file is changed. Looks at the folders, the host key and the lock \
+        of the data folder as `serve` does, and exits with the same status where that could not start: 2 if the command line \
+        or the options cannot be used, else 1."
     )]
     Check(ServeArguments),
     /// Work with the audit trail

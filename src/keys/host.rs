@@ -11,7 +11,8 @@ use super::error::KeysError;
 use crate::sys::directory::{Directory, effective_uid};
 use crate::sys::{Errno, random};
 
-const NAME: &str = "ssh_host_ed25519_key";
+/// The file with the host key, in the data folder.
+pub const HOST_KEY: &str = "ssh_host_ed25519_key";
 /// Where a new key is written before it gets its name; a crash leaves this and no half key.
 const NEW_NAME: &str = "ssh_host_ed25519_key.new";
 /// An OpenSSH file of an ed25519 key is 400 bytes long, with a long comment 1.5 KiB.
@@ -24,7 +25,7 @@ const FILE_BYTES: u64 = 16 * 1024;
 /// `DataDir`, `Open`, `Generate`, `Encode`, `Store`.
 pub fn make_host_key(data_dir: &Path) -> Result<(), KeysError> {
     let (directory, path) = place(data_dir)?;
-    match directory.read(NAME) {
+    match directory.read(HOST_KEY) {
         // Whether it will do is found out by who uses it.
         Ok(_) => Ok(()),
         Err(Errno::ENOENT) => make(&directory, path),
@@ -35,7 +36,7 @@ pub fn make_host_key(data_dir: &Path) -> Result<(), KeysError> {
 /// Reads the host key in `data_dir`.
 pub(super) fn load(data_dir: &Path) -> Result<PrivateKey, KeysError> {
     let (directory, path) = place(data_dir)?;
-    match directory.read(NAME) {
+    match directory.read(HOST_KEY) {
         Ok(file) => read(file, path),
         Err(Errno::ENOENT) => Err(KeysError::Gone { path }),
         Err(source) => Err(KeysError::Open { path, source }),
@@ -44,7 +45,7 @@ pub(super) fn load(data_dir: &Path) -> Result<PrivateKey, KeysError> {
 
 fn place(data_dir: &Path) -> Result<(Directory, PathBuf), KeysError> {
     match Directory::open(data_dir) {
-        Ok(directory) => Ok((directory, data_dir.join(NAME))),
+        Ok(directory) => Ok((directory, data_dir.join(HOST_KEY))),
         Err(source) => Err(KeysError::DataDir {
             path: data_dir.to_owned(),
             source,
@@ -110,7 +111,7 @@ fn store(directory: &Directory, text: &[u8]) -> std::io::Result<()> {
     let mut file = directory.create(NEW_NAME)?;
     file.write_all(text)?;
     file.sync_all()?;
-    directory.rename(NEW_NAME, directory, NAME)?;
+    directory.rename(NEW_NAME, directory, HOST_KEY)?;
     directory.sync()?;
     Ok(())
 }
@@ -135,7 +136,7 @@ mod tests {
         }
 
         fn put(&self, bytes: &[u8], mode: u32) -> PathBuf {
-            let path = self.0.join(NAME);
+            let path = self.0.join(HOST_KEY);
             fs::write(&path, bytes).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             path
@@ -155,7 +156,7 @@ mod tests {
         assert!(matches!(load(&dir.0), Err(KeysError::Gone { .. })));
         make_host_key(&dir.0).unwrap();
         let first = load(&dir.0).unwrap();
-        let mode = fs::metadata(dir.0.join(NAME)).unwrap().mode();
+        let mode = fs::metadata(dir.0.join(HOST_KEY)).unwrap().mode();
         assert_eq!(mode & 0o7777, 0o600);
         assert!(!dir.0.join(NEW_NAME).exists());
         make_host_key(&dir.0).unwrap();

@@ -17,5 +17,5 @@ mod serve;
 mod trail;
 
 pub use error::KeysError;
-pub use host::make_host_key;
+pub use host::{HOST_KEY, make_host_key};
 pub use serve::{Keys, load, run};

@@ -1,6 +1,7 @@
 //! What a person gets wrong, and what they are told.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -181,9 +182,186 @@ fn a_data_folder_is_one_servers_alone_for_as_long_as_it_writes() {
     server.run("true").good();
 }
 
+/// `serve` and `check` with places of their own, which must not start: what both say with status 2.
+#[track_caller]
+fn misplaced(options: &Path, config: &Path, data: &Path) -> String {
+    let run = |word| {
+        let mut command = Command::new(app().join("hassio-sshd"));
+        command.env_clear().arg(word);
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.arg("--options").arg(options);
+        command.arg("--config-dir").arg(config);
+        command.arg("--data-dir").arg(data);
+        let done = finish(command);
+        assert_eq!(done.code(), 2, "{word}: {done:?}");
+        // Without the time.
+        let (_, said) = done.stderr.split_once("ERROR").unwrap();
+        said.to_owned()
+    };
+    let said = run("serve");
+    assert_eq!(said, run("check"));
+    assert!(!data.join("audit").exists(), "something was made");
+    said
+}
+
+#[test]
+fn what_is_secret_does_not_lie_where_sessions_look() {
+    let dir = folder();
+    let key = dir.join("key");
+    make_key(&key, "ed25519", &[]);
+    let text = json!({ "authorized_keys": [public(&key)] }).to_string();
+    for name in ["config/data", "config/inner", "data", "alias"] {
+        fs::create_dir_all(dir.join(name)).unwrap();
+    }
+    let at = |name: &str| dir.join(name);
+    for place in ["options.json", "config/inner/options.json"] {
+        fs::write(at(place), &text).unwrap();
+    }
+    let (options, config, data) = (at("options.json"), at("config"), at("data"));
+    std::os::unix::fs::symlink("config/data", at("link")).unwrap();
+    std::os::unix::fs::symlink("../data", at("config/out")).unwrap();
+    std::os::unix::fs::symlink("../options.json", at("config/options.json")).unwrap();
+    let mut mount = Command::new("mount");
+    mount.arg("--bind").arg(&config).arg(at("alias"));
+    assert!(mount.status().unwrap().success());
+    // Inside, the same, by a link, from within by a link that a session could turn, and by another mount.
+    for place in ["config/data", "config", "link", "config/out", "alias/data"] {
+        let said = misplaced(&options, &config, &at(place));
+        assert!(said.contains("which sessions see"), "{place}: {said}");
+        assert!(said.contains("--data-dir"), "{place}: {said}");
+    }
+    for place in ["config/inner/options.json", "config/options.json"] {
+        let said = misplaced(&at(place), &config, &data);
+        assert!(said.contains("--options"), "{place}: {said}");
+    }
+    let said = misplaced(&options, &config, Path::new("/usr/share"));
+    assert!(said.contains("lies in /usr"), "{said}");
+    assert!(
+        Command::new("umount")
+            .arg(at("alias"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn what_sessions_see_may_lie_in_the_data_folder() {
+    let dir = folder();
+    fs::create_dir_all(dir.join("data/config")).unwrap();
+    std::os::unix::fs::symlink("data/config", dir.join("config")).unwrap();
+    let server = Server::at(dir, Setup::default());
+    server.run("touch /config/x; ! ls /config/../data").good();
+    assert!(server.dir.join("data/config/x").exists());
+}
+
+#[test]
+fn a_folder_where_roots_are_put_together_is_refused() {
+    let dir = folder();
+    let key = dir.join("key");
+    make_key(&key, "ed25519", &[]);
+    let options = dir.join("options.json");
+    fs::write(
+        &options,
+        json!({ "authorized_keys": [public(&key)] }).to_string(),
+    )
+    .unwrap();
+    let staged = Path::new("/mnt").join(dir.file_name().unwrap());
+    for name in [&dir, &staged] {
+        fs::create_dir_all(name.join("folder")).unwrap();
+    }
+    let (here, there) = (dir.join("folder"), staged.join("folder"));
+    let config = misplaced(&options, &there, &here);
+    let data = misplaced(&options, &here, &there);
+    fs::remove_dir_all(&staged).unwrap();
+    fs::remove_dir_all(dir).unwrap();
+    assert!(
+        config.contains("lies in /mnt") && config.contains("--config-dir"),
+        "{config}"
+    );
+    assert!(
+        data.contains("lies in /mnt") && data.contains("--data-dir"),
+        "{data}"
+    );
+}
+
+#[test]
+fn a_data_folder_that_is_read_only_is_said_with_what_to_do() {
+    let dir = folder();
+    let key = dir.join("key");
+    make_key(&key, "ed25519", &[]);
+    let options = dir.join("options.json");
+    fs::write(
+        &options,
+        json!({ "authorized_keys": [public(&key)] }).to_string(),
+    )
+    .unwrap();
+    for name in ["config", "data"] {
+        fs::create_dir(dir.join(name)).unwrap();
+    }
+    let data = dir.join("data");
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(&data);
+    assert!(mount.status().unwrap().success());
+    let said = misplaced(&options, &dir.join("config"), &data);
+    assert!(
+        Command::new("umount")
+            .arg(&data)
+            .status()
+            .unwrap()
+            .success()
+    );
+    fs::remove_dir_all(dir).unwrap();
+    assert!(
+        said.contains("make it writable") && said.contains("Read-only"),
+        "{said}"
+    );
+}
+
+#[test]
+fn check_finds_what_would_keep_serve_from_starting() {
+    let mut server = Server::start();
+    server.run("true").good();
+    let check = || finish(server_command("check", &server.dir));
+    let done = check();
+    assert_eq!(done.code(), 1, "{done:?}");
+    assert!(
+        done.stderr.contains("is in use by another server"),
+        "{done:?}"
+    );
+    assert!(done.stdout.contains("in force:"), "{done:?}");
+    server.stop();
+    let dir = server.into_dir();
+    let key = dir.join("data/ssh_host_ed25519_key");
+    let check = || finish(server_command("check", &dir));
+    check().good();
+    let good = fs::read(&key).unwrap();
+    fs::write(&key, "garbage").unwrap();
+    let done = check();
+    assert_eq!(done.code(), 1, "{done:?}");
+    assert!(done.stderr.contains("is damaged"), "{done:?}");
+    // Each cause once.
+    let why = done.stderr.trim_end().rsplit(": ").next().unwrap();
+    assert_eq!(done.stderr.matches(why).count(), 1, "{done:?}");
+    fs::write(&key, good).unwrap();
+    std::os::unix::fs::chown(dir.join("data/audit"), Some(0), None).unwrap();
+    let done = check();
+    assert_eq!(done.code(), 1, "{done:?}");
+    assert!(done.stderr.contains("belongs to uid 0"), "{done:?}");
+    // Nothing is made.
+    fs::remove_dir_all(dir.join("data")).unwrap();
+    fs::create_dir(dir.join("data")).unwrap();
+    check().good();
+    assert_eq!(fs::read_dir(dir.join("data")).unwrap().count(), 0);
+    fs::remove_dir_all(dir).unwrap();
+}
+
 #[test]
 fn check_says_what_is_in_force() {
-    let server = Server::start();
+    let mut server = Server::start();
+    server.run("true").good();
+    server.stop();
     let command = server_command("check", &server.dir);
     let done = finish(command);
     assert!(
