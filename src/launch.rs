@@ -221,10 +221,11 @@ fn read_options(arguments: &ServeArguments) -> Option<Configs> {
             for warning in read.warnings {
                 tracing::warn!("{}: {warning}", arguments.options.display());
             }
-            Some(
-                read.options
-                    .into_configs(&arguments.places(), Environment::read()),
-            )
+            let environment = Environment::read();
+            for warning in &environment.warnings {
+                tracing::warn!("{warning}");
+            }
+            Some(read.options.into_configs(&arguments.places(), environment))
         }
         Err(error) => {
             start_log("info");

@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+
 use zeroize::Zeroizing;
 
 /// What the environment and the kernel tell, read once at start.
@@ -8,6 +10,26 @@ pub struct Environment {
     pub timezone: Option<String>,
     /// The first eight hexadecimal digits of the kernel's boot id; `00000000` where it cannot be read.
     pub boot: String,
+    /// To be logged, each once.
+    pub warnings: Vec<EnvironmentWarning>,
+}
+
+/// What the environment says that is not taken as it is. The value is never shown: it may be a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentWarning {
+    /// No token that an HTTP header can carry.
+    #[error(
+        "{0} in the environment is not used: a token is at most 4096 printable ASCII characters without a space"
+    )]
+    Token(&'static str),
+    /// White space around a token.
+    #[error("{0} in the environment has white space before or after it, which is left out")]
+    Trimmed(&'static str),
+    /// No time zone that sessions could be given.
+    #[error(
+        "{0} in the environment is not used: right would be a name such as Europe/Zurich or a rule such as CET-1CEST"
+    )]
+    Timezone(&'static str),
 }
 
 impl Environment {
@@ -16,30 +38,51 @@ impl Environment {
     /// The variables stay in this process's environment: taking them out is for the `exec` that gives each process an
     /// environment of its own.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads it"
-    )]
     pub fn read() -> Self {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
         Self::from_parts(
-            |name| std::env::var(name).ok(),
+            |name| std::env::var_os(name),
             boot.as_deref().unwrap_or_default(),
         )
     }
 
-    fn from_parts(variable: impl Fn(&str) -> Option<String>, boot_id: &str) -> Self {
-        let token = |name| variable(name).filter(|token| is_token(token));
+    fn from_parts(variable: impl Fn(&str) -> Option<OsString>, boot_id: &str) -> Self {
+        let mut warnings = Vec::new();
+        // Set to nothing is as good as not set.
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let mut token = |name| {
+            let value = variable(name)?;
+            let text = value.into_string().map(Zeroizing::new).ok();
+            match text.as_deref().map(|text| text.trim()) {
+                Some(token) if is_token(token) => {
+                    if text.as_deref().is_some_and(|text| text != token) {
+                        warnings.push(EnvironmentWarning::Trimmed(name));
+                    }
+                    Some(Zeroizing::new(token.to_owned()))
+                }
+                Some(_) | None => {
+                    warnings.push(EnvironmentWarning::Token(name));
+                    None
+                }
+            }
+        };
+        let token = token("SUPERVISOR_TOKEN").or_else(|| token("HASSIO_TOKEN"));
+        let timezone = variable("TZ").and_then(|value| {
+            let zone = value.into_string().ok().filter(|zone| is_timezone(zone));
+            if zone.is_none() {
+                warnings.push(EnvironmentWarning::Timezone("TZ"));
+            }
+            zone
+        });
         let boot: String = boot_id
             .chars()
             .take_while(char::is_ascii_hexdigit)
             .take(8)
             .collect();
         Self {
-            token: token("SUPERVISOR_TOKEN")
-                .or_else(|| token("HASSIO_TOKEN"))
-                .map(Zeroizing::new),
-            timezone: variable("TZ").filter(|zone| is_timezone(zone)),
+            token,
+            timezone,
+            warnings,
             boot: if boot.len() == 8 {
                 boot
             } else {
@@ -73,7 +116,7 @@ mod tests {
             variables
                 .iter()
                 .find(|(n, _)| *n == name)
-                .map(|(_, v)| (*v).to_owned())
+                .map(|(_, v)| (*v).into())
         };
         Environment::from_parts(find, boot_id)
     }
@@ -85,6 +128,38 @@ mod tests {
         let old = read(&[("SUPERVISOR_TOKEN", ""), ("HASSIO_TOKEN", "old")], "");
         assert_eq!(old.token.as_deref().map(String::as_str), Some("old"));
         assert!(read(&[("HASSIO_TOKEN", "a\r\nb")], "").token.is_none());
+    }
+
+    #[test]
+    fn what_is_not_taken_as_it_is_is_named_without_its_value() {
+        let warnings = |variables| read(variables, "").warnings;
+        let trimmed = read(&[("SUPERVISOR_TOKEN", " secret\n")], "");
+        assert_eq!(trimmed.token.as_deref().map(String::as_str), Some("secret"));
+        assert_eq!(
+            trimmed.warnings,
+            [EnvironmentWarning::Trimmed("SUPERVISOR_TOKEN")]
+        );
+        let both = read(&[("SUPERVISOR_TOKEN", "a b"), ("HASSIO_TOKEN", "old")], "");
+        assert_eq!(both.token.as_deref().map(String::as_str), Some("old"));
+        assert_eq!(
+            both.warnings,
+            [EnvironmentWarning::Token("SUPERVISOR_TOKEN")]
+        );
+        assert_eq!(
+            warnings(&[("HASSIO_TOKEN", "\u{e4}"), ("TZ", "../x")]),
+            [
+                EnvironmentWarning::Token("HASSIO_TOKEN"),
+                EnvironmentWarning::Timezone("TZ")
+            ]
+        );
+        assert_eq!(warnings(&[("SUPERVISOR_TOKEN", ""), ("TZ", "")]), []);
+        let text = EnvironmentWarning::Token("X").to_string();
+        assert!(text.starts_with("X in the environment"), "{text}");
+        // No text at all.
+        let raw = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
+        let found =
+            Environment::from_parts(|name| (name == "TZ").then(|| OsString::clone(&raw)), "");
+        assert_eq!(found.warnings, [EnvironmentWarning::Timezone("TZ")]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use authorized_keys::{KeyLineError, KeyLines, parse as parse_authorized_keys
 pub use command::{
     Arguments, AuditArguments, AuditCommand, Command, ServeArguments, VerifyArguments,
 };
-pub use environment::Environment;
+pub use environment::{Environment, EnvironmentWarning};
 pub use options::{Folder, LogLevel, Options, Read};
 pub use places::{Configs, Places, Supervisor, SupervisorError};
 pub use problem::{ConfigError, Problem, Warning};

@@ -362,8 +362,15 @@ fn check_says_what_is_in_force() {
     let mut server = Server::start();
     server.run("true").good();
     server.stop();
-    let command = server_command("check", &server.dir);
+    let mut command = server_command("check", &server.dir);
+    command
+        .env("SUPERVISOR_TOKEN", "not a token")
+        .env("TZ", "../x");
     let done = finish(command);
+    for (name, value) in [("SUPERVISOR_TOKEN", "not a token"), ("TZ", "../x")] {
+        assert_eq!(done.stderr.matches(name).count(), 1, "{done:?}");
+        assert!(!done.stderr.contains(value), "{done:?}");
+    }
     assert!(
         done.good().contains("in force:") && done.stdout.contains("id-mapped"),
         "{done:?}"

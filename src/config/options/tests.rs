@@ -36,6 +36,7 @@ fn configs(read: Read) -> crate::config::Configs {
         token: None,
         timezone: Some("UTC".into()),
         boot: "01234567".into(),
+        warnings: Vec::new(),
     };
     read.options.into_configs(&places, environment)
 }
