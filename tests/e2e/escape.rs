@@ -317,6 +317,7 @@ fn p16_only_the_designed_mounts_are_there() {
             "/run",
             "/proc",
             "/opt/hassio/bin/hassio",
+            "/opt/hassio/etc",
             "/root/.ssh/authorized_keys",
             "/share",
             "/media",

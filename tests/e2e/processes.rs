@@ -16,7 +16,9 @@ use nix::unistd::Pid;
 
 use serde_json::Value;
 
-use crate::harness::{Process, Server, Setup, eventually, finish, folder, make_key, within};
+use crate::harness::{
+    Process, Server, Setup, eventually, finish, make_key, server_command, within,
+};
 
 fn namespace(process: &Process, kind: &str) -> String {
     fs::read_link(format!("/proc/{}/ns/{kind}", process.pid))
@@ -830,54 +832,63 @@ fn logged(server: &Server, text: &str) -> usize {
 
 #[test]
 fn the_fourth_failure_in_a_row_ends_the_server() {
-    for _ in 0..3 {
-        let mut server = Server::start();
-        server.run("true").good();
-        let key = server.dir.join("data/ssh_host_ed25519_key");
-        fs::write(&key, "garbage").unwrap();
-        end(&server.role("keys").unwrap());
-        assert_eq!(server.wait().code(), Some(1), "{}", server.log());
-        assert_eq!(logged(&server, "is damaged"), 4, "{}", server.log());
-        let says = "keys ended 4 times as soon as it was started";
-        assert_eq!(logged(&server, says), 1, "{}", server.log());
-        // It has gone on and off four times, and keys has never worked meanwhile.
-        assert_eq!(logged(&server, "accepted again"), 0, "{}", server.log());
-        assert_eq!(logged(&server, "new connections wait"), 1);
-    }
+    let mut server = Server::start();
+    server.run("true").good();
+    // A folder that audit cannot use any more.
+    let ledger = server.dir.join("data/audit/ledger");
+    fs::rename(&ledger, server.dir.join("ledger")).unwrap();
+    fs::write(&ledger, "").unwrap();
+    end(&server.role("audit-writer").unwrap());
+    assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+    let says = "audit-writer ended 4 times as soon as it was started";
+    assert_eq!(logged(&server, says), 1, "{}", server.log());
+    // It has gone on and off four times, and audit has never worked meanwhile.
+    assert_eq!(logged(&server, "accepted again"), 0, "{}", server.log());
+    assert_eq!(logged(&server, "new connections wait"), 1);
 }
 
 #[test]
-fn what_cannot_begin_ends_the_server_at_once() {
-    let server = Server::start();
+fn a_host_key_that_will_not_do_ends_the_server_at_once() {
+    let garbage = |server: &Server| {
+        fs::write(server.dir.join("data/ssh_host_ed25519_key"), "garbage").unwrap();
+    };
+    let said_once = |server: &Server| {
+        assert_eq!(logged(server, "is damaged"), 1, "{}", server.log());
+        let says = "keys cannot work with what it has";
+        assert_eq!(logged(server, says), 1, "{}", server.log());
+        assert_eq!(logged(server, "accepted again"), 0, "{}", server.log());
+    };
+    let mut server = Server::start();
     server.run("true").good();
-    let dir = server.into_dir();
-    fs::write(dir.join("data/ssh_host_ed25519_key"), "garbage").unwrap();
-    let mut server = Server::at(dir, Setup::default());
+    garbage(&server);
+    end(&server.role("keys").unwrap());
     assert_eq!(server.wait().code(), Some(1), "{}", server.log());
-    assert_eq!(logged(&server, "is damaged"), 1, "{}", server.log());
-    assert_eq!(logged(&server, "keys cannot begin"), 1, "{}", server.log());
-    assert_eq!(logged(&server, "new connections"), 0, "{}", server.log());
+    said_once(&server);
+    let mut server = Server::at(server.into_dir(), Setup::default());
+    assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+    said_once(&server);
 }
 
 #[test]
 fn a_full_disk_at_the_start_is_said_once() {
-    let dir = folder();
-    fs::create_dir(dir.join("data")).unwrap();
+    let server = Server::start();
+    let dir = server.dir.join("full");
+    for name in ["config", "data"] {
+        fs::create_dir_all(dir.join(name)).unwrap();
+    }
+    fs::copy(server.dir.join("options.json"), dir.join("options.json")).unwrap();
     // Its root, the lock and audit's folder: no more can be made there.
     let mut mount = std::process::Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "size=64k,nr_inodes=3", "tmpfs"]);
     assert!(mount.arg(dir.join("data")).status().unwrap().success());
-    let mut server = Server::at(dir, Setup::default());
-    let status = server.wait();
-    let log = server.log();
-    let dir = server.into_dir();
+    let mut command = server_command("serve", &dir);
+    command.args(["--listen", "127.0.0.1:0"]);
+    let done = finish(command);
     let mut unmount = std::process::Command::new("umount");
     assert!(unmount.arg(dir.join("data")).status().unwrap().success());
-    fs::remove_dir_all(dir).unwrap();
-    assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains("No space left"), "{log}");
-    assert_eq!(log.matches("cannot begin").count(), 1, "{log}");
-    assert!(!log.contains("started again"), "{log}");
+    assert_eq!(done.code(), 1, "{done:?}");
+    let said = done.stderr.matches("No space left").count();
+    assert_eq!((said, done.stderr.lines().count()), (1, 1), "{done:?}");
 }
 
 #[test]
