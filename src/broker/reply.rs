@@ -105,7 +105,8 @@ async fn stripped(mut response: Response) -> Result<Answer, Answer> {
         serde_json::from_slice(&bytes).map_err(|_| bad_answer("it is no JSON object"))?;
     let data = envelope.get_mut("data").and_then(Value::as_object_mut);
     if let Some(options) = data.and_then(|data| data.get_mut("options")) {
-        *options = json!({});
+        // Not an empty table: that would be an app without options.
+        *options = Value::Null;
     }
     Ok(Answer::json(status, &Value::Object(envelope)))
 }

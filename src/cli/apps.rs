@@ -35,14 +35,16 @@ impl Now {
         let mut info = answer
             .data()
             .map_err(|error| context.helpful(given, error))?;
-        let options = info
-            .get_mut("options")
-            .map(Value::take)
-            .filter(Value::is_object);
+        let options = match info.get_mut("options").map(Value::take) {
+            Some(options @ Value::Object(_)) => options,
+            Some(Value::Null) => return Err(CliError::hidden()),
+            _ => {
+                let message = "the answer does not hold the options";
+                return Err(CliError::Failed(message.to_owned()));
+            }
+        };
         Ok(Self {
-            options: options.ok_or_else(|| {
-                CliError::Failed("the answer does not hold the options".to_owned())
-            })?,
+            options,
             schema: info.get_mut("schema").map(Value::take).unwrap_or_default(),
         })
     }

@@ -122,6 +122,19 @@ const UNKNOWN_OUTCOME: &str =
     "the Supervisor may be doing it all the same: `hassio jobs` shows what runs";
 
 impl CliError {
+    /// The server took an app's options out of the answer.
+    pub(super) fn hidden() -> Self {
+        Self::Answer {
+            message: "your role may not see the options of this app".to_owned(),
+            status: 403,
+            fault: Some(ApiFault::Refused),
+            hint: Some(
+                "a role with the permission `options` may, such as admin; those of this server itself are shown to nobody"
+                    .to_owned(),
+            ),
+        }
+    }
+
     pub(super) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Usage {
             what: what.into(),

@@ -119,6 +119,15 @@ fn a_role_is_held_and_the_denial_is_on_record() {
 }
 
 #[test]
+fn options_that_are_not_shown_are_said_to_be() {
+    let server = Server::with_supervisor();
+    let done = server.run("hassio apps options get core_mosquitto");
+    assert_eq!((done.code(), done.stdout.as_str()), (3, ""), "{done:?}");
+    assert!(done.stderr.contains("your role may not see"), "{done:?}");
+    assert!(done.stderr.contains("admin"), "{done:?}");
+}
+
+#[test]
 fn a_role_of_the_options_is_a_keys_role() {
     let server = Server::start();
     let line = format!(

@@ -355,11 +355,11 @@ fn columns(list: &str, rows: &[&Map<String, Value>]) -> Vec<String> {
     names
 }
 
-/// Narrows the widest columns until all fit.
+/// Narrows the widest columns until all fit, but not the first: it is what the other commands take.
 fn fit(widths: &mut [usize], columns: usize) {
     let gaps = GAP * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > columns {
-        let Some(widest) = widths.iter_mut().max() else {
+        let Some(widest) = widths.iter_mut().skip(1).max() else {
             return;
         };
         if *widest <= NARROWEST {
