@@ -947,6 +947,25 @@ fn p40_nothing_outlives_a_client_that_vanishes() {
 }
 
 #[test]
+fn p40_nothing_outlives_a_client_that_falls_silent() {
+    let server = Server::start();
+    let session = server.background("sleep 1000");
+    let client = nix::unistd::Pid::from_raw(session.child.id() as i32);
+    // Its kernel goes on acknowledging.
+    nix::sys::signal::kill(client, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let since = Instant::now();
+    // policy/ssh.toml: three keepalives of 30 s, and the one that finds none answered.
+    within(Duration::from_secs(135), "all are gone", || {
+        server.session_processes().is_empty()
+    });
+    assert!(
+        since.elapsed() > Duration::from_secs(60),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+#[test]
 fn p41_nothing_outlives_the_servers_crash_and_the_next_start_cleans_up() {
     let mut server = Server::start();
     let _session = server.background("nohup setsid sleep 1000 & sleep 1000");
@@ -1169,6 +1188,38 @@ fn p46_a_session_that_misuses_its_descriptors_holds_up_nobody() {
     within(Duration::from_secs(2), "it is gone", || {
         server.session_processes().is_empty()
     });
+}
+
+#[test]
+fn p46_lies_in_the_name_of_init_end_that_session_alone() {
+    let lies: [&[u8]; 3] = [b"\xff\xff\xff\xff", b"", &[0x7f; 1000]];
+    let server = Server::start();
+    let _other = server.background("sleep 101");
+    server.find("sleep 101");
+    for lie in lies {
+        let before: Vec<u32> = server
+            .session_processes()
+            .iter()
+            .map(|one| one.pid)
+            .collect();
+        let mut session = server.background("sleep 102");
+        let all = server.session_processes().into_iter();
+        let mut new = all.filter(|one| !before.contains(&one.pid));
+        let init = new.find(|one| one.line == "session-init").unwrap();
+        let pid = rustix::process::Pid::from_raw(init.pid as i32).unwrap();
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        // The number of src/bin/session-init.rs.
+        let flags = rustix::process::PidfdGetfdFlags::empty();
+        let control = rustix::process::pidfd_getfd(pidfd, 3, flags).unwrap();
+        let control = hassio_sshd::sys::packet::PacketSocket::from_fd(control).unwrap();
+        control.send(lie, &[]).unwrap();
+        let since = Instant::now();
+        eventually("the client is told", || session.child.try_wait().unwrap());
+        assert!(since.elapsed() < Duration::from_secs(5), "{lie:?}");
+    }
+    let others = server.session_processes();
+    assert!(others.iter().any(|one| one.line == "sleep 101"));
+    server.run("true").good();
 }
 
 #[test]
