@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -26,7 +27,12 @@ thread_local! {
 
 /// One end of a pair.
 #[derive(Debug)]
-pub struct PacketSocket(OwnedFd);
+pub struct PacketSocket {
+    fd: OwnedFd,
+    /// Whether calls wait. O_NONBLOCK alone would not do: it belongs to the open file, and whoever made this end and kept a
+    /// duplicate could clear it.
+    waits: AtomicBool,
+}
 
 /// Makes a pair, close-on-exec and blocking.
 ///
@@ -39,7 +45,7 @@ pub fn pair() -> nix::Result<(PacketSocket, PacketSocket)> {
         None,
         SockFlag::SOCK_CLOEXEC,
     )?;
-    Ok((PacketSocket(a), PacketSocket(b)))
+    Ok((PacketSocket::of(a), PacketSocket::of(b)))
 }
 
 impl PacketSocket {
@@ -49,9 +55,16 @@ impl PacketSocket {
     /// ENOTSOCK; EPROTOTYPE if it is a socket of another type.
     pub fn from_fd(fd: OwnedFd) -> nix::Result<Self> {
         if getsockopt(&fd, sockopt::SockType)? == SockType::SeqPacket {
-            Ok(Self(fd))
+            Ok(Self::of(fd))
         } else {
             Err(Errno::EPROTOTYPE)
+        }
+    }
+
+    fn of(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            waits: AtomicBool::new(true),
         }
     }
 
@@ -63,12 +76,14 @@ impl PacketSocket {
         let fds: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&fds)];
         let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
+        let mut flags = MsgFlags::MSG_NOSIGNAL;
+        flags.set(MsgFlags::MSG_DONTWAIT, !self.waits.load(Ordering::Relaxed));
         loop {
             let sent = sendmsg::<()>(
-                self.0.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 &[IoSlice::new(bytes)],
                 control,
-                MsgFlags::MSG_NOSIGNAL,
+                flags,
                 None,
             );
             match sent {
@@ -111,9 +126,11 @@ impl PacketSocket {
         // Room for all that one message can carry (SCM_MAX_FD): descriptors that do not fit would be lost unseen.
         let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
         let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut flags = RecvFlags::CMSG_CLOEXEC;
+        flags.set(RecvFlags::DONTWAIT, !self.waits.load(Ordering::Relaxed));
         let got = loop {
             let mut into = [IoSliceMut::new(buffer)];
-            match recvmsg(&self.0, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(&self.fd, &mut into, &mut control, flags) {
                 Err(rustix::io::Errno::INTR) => {}
                 got => break got.map_err(errno)?,
             }
@@ -143,18 +160,42 @@ impl PacketSocket {
     /// # Errors
     /// None that fcntl(2) documents for a good descriptor.
     pub fn set_nonblocking(&self) -> nix::Result<()> {
-        fcntl(&self.0, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop)
+        self.waits.store(false, Ordering::Relaxed);
+        fcntl(&self.fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop)
     }
 
     /// Gives up the descriptor.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
-        self.0
+        self.fd
     }
 }
 
 impl AsFd for PacketSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_keeps_a_duplicate_cannot_make_an_end_wait() {
+        let (near, far) = pair().unwrap();
+        near.set_nonblocking().unwrap();
+        let duplicate = near.as_fd().try_clone_to_owned().unwrap();
+        fcntl(&duplicate, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        let (done, finished) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let received = near.recv(8, 0).map(|packet| packet.is_some());
+            let sent = std::iter::repeat_with(|| near.send(&[0; 1000], &[])).find(Result::is_err);
+            done.send((received, sent)).unwrap();
+        });
+        let limit = std::time::Duration::from_secs(5);
+        let outcome = finished.recv_timeout(limit).expect("it waits");
+        assert_eq!(outcome, (Err(Errno::EAGAIN), Some(Err(Errno::EAGAIN))));
+        drop(far);
     }
 }
