@@ -274,7 +274,7 @@ fn run_front() -> Result<(), Fatal> {
 fn run_keys() -> Result<u8, Fatal> {
     let config: KeysConfig = config(|config: &KeysConfig| &config.log_level)?;
     let _span = tracing::error_span!("keys").entered();
-    let (warden, reports) = (link(LINK)?, link(FIRST)?);
+    let (warden, reports) = (link(LINK)?.answering(), link(FIRST)?);
     let keys = match keys::load(config) {
         Ok(keys) => keys,
         Err(error) if error.is_final() => {

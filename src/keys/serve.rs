@@ -13,7 +13,7 @@ use super::memory::{REMEMBERED, SignedHashes};
 use super::refusals::Refusals;
 use super::trail::Trail;
 use crate::model::Peer;
-use crate::sys::wait::readable;
+use crate::sys::wait::{any, readable};
 use crate::wire::{
     AuditToPeer, ConnectionToKeys, KeysConfig, KeysToConnection, KeysToWarden, Link, LinkError,
     ReportToAudit, WardenToKeys,
@@ -21,6 +21,8 @@ use crate::wire::{
 
 /// How soon records that audit did not take are offered again.
 const AUDIT_AGAIN: Duration = Duration::from_millis(20);
+/// The warden waits for nobody: if its link is full for so long, it is not there any more in any sense that helps.
+const WARDEN: Duration = Duration::from_secs(5);
 
 type ConnectionLink = Link<KeysToConnection, ConnectionToKeys>;
 
@@ -60,6 +62,8 @@ pub fn run(
     if let Err(error) = room.trail.connect(audit) {
         tracing::warn!(%error, "audit is away");
     }
+    // A sign of life that is asked for is no message: receiving must come back without one.
+    room.warden.set_nonblocking().map_err(KeysError::Warden)?;
     room.introduce()?;
     while room.turn()? == Turn::Again {}
     Ok(())
@@ -99,9 +103,19 @@ impl Room {
             .to_bytes()
             .map_err(|source| KeysError::Encode { source })?;
         let fingerprint = public.fingerprint(HashAlg::Sha256).to_string();
-        self.warden
-            .send(&KeysToWarden::HostKey { blob, fingerprint })
-            .map_err(KeysError::Warden)
+        self.tell_warden(&KeysToWarden::HostKey { blob, fingerprint })
+    }
+
+    fn tell_warden(&self, message: &KeysToWarden) -> Result<(), KeysError> {
+        let until = Instant::now() + WARDEN;
+        loop {
+            match self.warden.send(message) {
+                Err(error) if error.would_block() && Instant::now() < until => {
+                    any(&[], &[self.warden.as_fd()], Some(until)).map_err(KeysError::Wait)?;
+                }
+                sent => return sent.map_err(KeysError::Warden),
+            }
+        }
     }
 
     /// Waits for something and does it.
@@ -151,6 +165,7 @@ impl Room {
 
     fn hear_warden(&mut self) -> Result<Turn, KeysError> {
         match self.warden.recv_with() {
+            Err(error) if error.would_block() => Ok(Turn::Again),
             Err(LinkError::Closed) => Ok(Turn::End),
             Err(error) => Err(KeysError::Warden(error)),
             Ok((WardenToKeys::Audit, fds)) => {
@@ -244,9 +259,7 @@ impl Room {
         }
         if let Some(grant) = granted {
             self.tell(guest, now);
-            self.warden
-                .send(&KeysToWarden::Granted { cid, grant })
-                .map_err(KeysError::Warden)?;
+            self.tell_warden(&KeysToWarden::Granted { cid, grant })?;
         }
         match then {
             Then::Answer(answer) => Ok(answer_with(guest, &answer)),

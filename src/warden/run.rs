@@ -630,8 +630,8 @@ impl Warden {
         }
     }
 
-    /// Asks everyone for a sign of life, and ends whoever has given none for too long: front, broker, audit, and
-    /// connections with a session, which nothing else would end.
+    /// Asks everyone for a sign of life, and ends whoever has given none for too long: also connections with a
+    /// session, which nothing else would end.
     fn beat(&mut self) {
         let now = Instant::now();
         if now < self.beat_at {
@@ -642,6 +642,7 @@ impl Warden {
             return;
         }
         self.front.beat();
+        self.keys.beat();
         self.broker.beat();
         self.audit.beat();
         let mut still = Vec::new();

@@ -677,7 +677,8 @@ fn a_connection_that_is_killed_ends_its_session_alone() {
 fn each_process_that_stands_still_is_replaced() {
     let server = Server::with_supervisor();
     server.run("true").good();
-    let before = ["front", "broker", "audit-writer"].map(|role| (role, server.role(role).unwrap()));
+    let before =
+        ["front", "keys", "broker", "audit-writer"].map(|role| (role, server.role(role).unwrap()));
     for (_, process) in &before {
         kill(Pid::from_raw(process.pid as i32), Signal::SIGSTOP).unwrap();
     }
