@@ -234,7 +234,6 @@ fn version_2(parent: &str, limits: &Limits) -> Result<Cgroups, Errno> {
         optional(server.write("cgroup.procs", pid))?;
     }
     here.write("cgroup.subtree_control", "+pids +memory")?;
-    // Refused to the last where threads with real-time priorities are outside the root, with some kernels: then without.
     // Some kernels refuse it while threads have real-time priorities (cgroup-v2, CPU); then it is not in force.
     let cpu = here.write("cgroup.subtree_control", "+cpu").is_ok();
     let parent = here.make(parent)?;
