@@ -1,4 +1,4 @@
-//! What a person starts: `serve` up to the moment when it becomes the warden, `check`, `audit verify`.
+//! What a person starts: `serve` up to the moment when it becomes the warden, and `check`.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,10 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hassio_sshd::audit::verify;
-use hassio_sshd::config::{
-    Configs, Environment, Offered, Options, ServeArguments, VerifyArguments,
-};
+use hassio_sshd::config::{Configs, Environment, Offered, Options, ServeArguments};
 use hassio_sshd::keys;
 use hassio_sshd::policy::sandbox::Sandbox;
 use hassio_sshd::sys::directory::Directory;
@@ -186,22 +183,6 @@ fn look_at_lock(data_dir: &Path) -> Result<(), LaunchError> {
             path: data_dir.join(LOCK).display().to_string(),
             source: errno.into(),
         }),
-    }
-}
-
-/// Verifies the trail and prints what was found.
-pub(crate) fn verify(arguments: &VerifyArguments) -> u8 {
-    let report = verify::directory(&arguments.data_dir.join("audit"));
-    let text = if arguments.json {
-        report.to_json()
-    } else {
-        report.to_text()
-    };
-    let written = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
-    if written.is_err() {
-        FAILURE
-    } else {
-        report.exit_code()
     }
 }
 

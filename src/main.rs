@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod folders;
+mod inspect;
 mod launch;
 mod process;
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => launch::serve(&arguments),
         Command::Check(arguments) => launch::check(&arguments),
         Command::Audit(audit) => match audit.command {
-            AuditCommand::Verify(arguments) => launch::verify(&arguments),
+            AuditCommand::Verify(arguments) => inspect::verify(&arguments),
         },
     };
     ExitCode::from(status)

@@ -20,6 +20,12 @@ pub enum AuditError {
         /// Why.
         source: Errno,
     },
+    /// The keys that sign checkpoints can be neither read nor made.
+    #[error("cannot prepare the keys of the audit trail")]
+    Keys {
+        /// Why.
+        source: Errno,
+    },
     /// The warden's link failed, or it said what it may not.
     #[error("cannot speak with the warden")]
     Warden(#[source] LinkError),

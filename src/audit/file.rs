@@ -1,8 +1,10 @@
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::chain::Head;
+use super::mark::Mark;
 use super::record::Entry;
 use super::rights::Haste;
 use crate::model::SessionId;
@@ -29,6 +31,9 @@ pub(super) struct TrailFile {
     due: Option<Instant>,
     failing: bool,
     promises: Vec<Promise>,
+    /// Up to where it is on the disk, and the file that says so to the next start.
+    synced: Mark,
+    mark: File,
 }
 
 /// What is to be said once everything up to now is on the disk.
@@ -42,6 +47,12 @@ pub(super) enum Promise {
     Closed(SessionId),
     /// To nobody: a session of an earlier start.
     Recovered(SessionId),
+    /// To nobody: the ledger knows of the session's end, which needs no mark any more.
+    Anchored(SessionId),
+    /// To the log: the ledger holds the checkpoint.
+    Signed,
+    /// To the signer: the ledger names the next key.
+    Certified,
 }
 
 /// The file's backlog is full: the record was not taken.
@@ -56,22 +67,17 @@ pub(super) struct Fate {
 }
 
 impl TrailFile {
-    /// A file that holds `bytes` bytes in `seq` records, the last with the hash `head`.
-    pub(super) fn new(
-        file: File,
-        id: String,
-        boot: String,
-        seq: u64,
-        head: Head,
-        bytes: u64,
-    ) -> Self {
+    /// A file that holds what `synced` says.
+    pub(super) fn new(file: File, boot: String, synced: Mark, mark: File) -> Self {
         Self {
             file,
-            id,
+            id: synced.id.clone(),
             boot,
-            seq,
-            head,
-            bytes,
+            seq: synced.records,
+            head: synced.head,
+            bytes: synced.bytes,
+            synced,
+            mark,
             pending: Vec::new(),
             unsynced: 0,
             due: None,
@@ -82,6 +88,16 @@ impl TrailFile {
 
     pub(super) fn head(&self) -> Head {
         self.head
+    }
+
+    /// How many records it will hold.
+    pub(super) fn records(&self) -> u64 {
+        self.seq
+    }
+
+    /// What of it is on the disk.
+    pub(super) fn synced(&self) -> &Mark {
+        &self.synced
     }
 
     /// All that the file will hold once everything is written.
@@ -144,6 +160,7 @@ impl TrailFile {
                 }
                 self.unsynced = 0;
                 self.due = None;
+                self.set_mark();
                 Fate {
                     kept: std::mem::take(&mut self.promises),
                     broken: Vec::new(),
@@ -160,7 +177,7 @@ impl TrailFile {
                     std::mem::take(&mut self.promises)
                         .into_iter()
                         .partition(|promise| {
-                            matches!(promise, Promise::Closed(_) | Promise::Recovered(_))
+                            !matches!(promise, Promise::Receipt(..) | Promise::Opened(_))
                         });
                 self.promises = later;
                 Fate {
@@ -168,6 +185,17 @@ impl TrailFile {
                     broken,
                 }
             }
+        }
+    }
+
+    /// The mark is not synced itself: a kill leaves it exact, a power cut behind the file, and nothing before it.
+    fn set_mark(&mut self) {
+        self.synced.records = self.seq;
+        self.synced.bytes = self.bytes;
+        self.synced.head = self.head;
+        let text = self.synced.to_string();
+        if let Err(error) = self.mark.write_all_at(text.as_bytes(), 0) {
+            tracing::warn!(file = self.id, %error, "how much of an audit file is on the disk cannot be noted");
         }
     }
 

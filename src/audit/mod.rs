@@ -7,8 +7,11 @@
 
 pub mod chain;
 mod error;
+mod evidence;
 mod file;
 mod fold;
+mod mark;
+pub mod note;
 mod outbox;
 pub mod record;
 mod recovery;
@@ -16,6 +19,7 @@ mod rights;
 mod room;
 mod serve;
 mod sessions;
+mod signer;
 mod store;
 mod totals;
 pub mod verify;

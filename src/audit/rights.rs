@@ -60,7 +60,13 @@ impl Witness {
             | Event::ConnRefuse { .. }
             | Event::SessionOpen { .. }
             | Event::SessionClose { .. } => Self::Warden,
-            Event::Recovery { .. } | Event::ConnFolded { .. } => Self::Audit,
+            Event::Recovery { .. }
+            | Event::ConnFolded { .. }
+            | Event::SegmentOpen { .. }
+            | Event::SegmentSeal { .. }
+            | Event::Anchor { .. }
+            | Event::Checkpoint { .. }
+            | Event::ClockStep { .. } => Self::Audit,
         }
     }
 }
@@ -85,7 +91,10 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::PolicyDeny { .. }
         | Event::ChannelRefuse { .. }
         | Event::LimitHit { .. }
-        | Event::Recovery { .. } => Haste::Now,
+        | Event::Recovery { .. }
+        | Event::SegmentOpen { .. }
+        | Event::SegmentSeal { .. }
+        | Event::Checkpoint { .. } => Haste::Now,
         Event::AuthAttempt { .. } if ok == Some(true) => Haste::Now,
         Event::ApiRequest {
             decision: ApiDecision::Deny,
@@ -102,6 +111,8 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::ConnRefuse { .. }
         | Event::ConnClose { .. }
         | Event::ConnFolded { .. }
+        | Event::Anchor { .. }
+        | Event::ClockStep { .. }
         | Event::ChannelOpen { .. }
         | Event::ChannelClose { .. }
         | Event::ChannelFolded { .. }

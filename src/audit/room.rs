@@ -2,8 +2,10 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::error::AuditError;
+use super::evidence::Evidence;
 use super::file::{Fate, Full, Promise, TrailFile};
 use super::fold::{Charge, EARLY_RECORDS, Folds, HELD_RECORDS, Standing};
+use super::mark::Mark;
 use super::outbox::Outbox;
 use super::record::{Entry, Who};
 use super::recovery::Orphan;
@@ -37,6 +39,7 @@ pub(super) struct Room {
     pub(super) boot: String,
     pub(super) segment: u64,
     pub(super) ledger: TrailFile,
+    pub(super) evidence: Evidence,
     pub(super) warden: WardenLink,
     pub(super) outbox: Outbox,
     pub(super) guests: Vec<Guest>,
@@ -96,9 +99,9 @@ impl Room {
                     format!("the audit record cannot be begun: {}", errno.desc()),
                 );
             }
-            Ok(file) => {
-                let id = Store::session_id(sid);
-                let file = TrailFile::new(file, id, self.boot.clone(), 0, super::chain::START, 0);
+            Ok((file, mark)) => {
+                let synced = Mark::at_start(Store::session_id(sid), super::chain::START);
+                let file = TrailFile::new(file, self.boot.clone(), synced, mark);
                 let mut session = Session::new(file, who(facts));
                 let entry = Entry::new(session.who.clone(), None, Some(true), event);
                 // An empty file has room.
@@ -370,20 +373,12 @@ impl Room {
 
     /// Writes, syncs what is due, and tells who waits for it.
     pub(super) fn settle(&mut self, now: Instant) -> Result<(), AuditError> {
-        let mut fates = vec![self.ledger.flush(now)];
-        fates.extend(
-            self.sessions
-                .values_mut()
-                .map(|session| session.file.flush(now)),
-        );
-        for Fate { kept, broken } in fates {
-            kept.into_iter().for_each(|promise| self.keep(promise));
-            broken
-                .into_iter()
-                .for_each(|promise| self.break_promise(promise));
-        }
-        if self.ledger.bytes() >= SEGMENT_BYTES && self.ledger.due().is_none() {
-            self.next_segment();
+        self.flush_sessions(now);
+        // After the sessions: only what is on the disk is attested.
+        self.attest(now);
+        self.flush_ledger(now);
+        if self.ledger.bytes() >= SEGMENT_BYTES {
+            self.next_segment(now);
         }
         self.part(now);
         match self.outbox.flush(&self.warden) {
@@ -391,6 +386,29 @@ impl Room {
             Ok(()) | Err(LinkError::Closed) => Ok(()),
             Err(error) => Err(AuditError::Warden(error)),
         }
+    }
+
+    pub(super) fn flush_sessions(&mut self, now: Instant) {
+        let flushed = self
+            .sessions
+            .values_mut()
+            .map(|session| session.file.flush(now));
+        for fate in flushed.collect::<Vec<_>>() {
+            self.fulfil(fate);
+        }
+    }
+
+    pub(super) fn flush_ledger(&mut self, now: Instant) {
+        let fate = self.ledger.flush(now);
+        self.fulfil(fate);
+    }
+
+    fn fulfil(&mut self, fate: Fate) {
+        let Fate { kept, broken } = fate;
+        kept.into_iter().for_each(|promise| self.keep(promise));
+        broken
+            .into_iter()
+            .for_each(|promise| self.break_promise(promise));
     }
 
     /// Lets go of peers that leave. What keys has said of their connections up to now belongs to them.
@@ -414,18 +432,24 @@ impl Room {
         });
     }
 
-    fn next_segment(&mut self) {
-        match segment(
-            &self.store,
-            self.segment + 1,
-            self.ledger.head(),
-            &self.boot,
-        ) {
-            Ok(file) => {
-                self.segment += 1;
-                self.ledger = file;
+    /// The segment is sealed once; if the disk does not take that, or no new one, the old one goes on meanwhile.
+    fn next_segment(&mut self, now: Instant) {
+        if !self.evidence.sealed {
+            self.evidence.sealed = true;
+            self.seal_segment(now);
+            self.flush_ledger(now);
+        }
+        if self.ledger.due().is_some() {
+            return;
+        }
+        let number = self.segment.saturating_add(1);
+        match segment(&self.store, number, self.ledger.head(), &self.boot) {
+            Ok(next) => {
+                let before = std::mem::replace(&mut self.ledger, next);
+                self.segment = number;
+                self.evidence.follow(before.records());
+                self.open_segment(now);
             }
-            // The old one goes on.
             Err(error) => tracing::error!(%error, "the ledger goes on in an overlong segment"),
         }
     }
@@ -437,15 +461,13 @@ impl Room {
             }
             Promise::Opened(sid) => self.outbox.push(AuditToWarden::Opened(sid)),
             Promise::Closed(sid) => {
-                self.sessions.remove(&sid);
-                self.connections.end_session(sid);
-                self.store.unmark(sid);
+                self.end_session(sid);
                 self.outbox.push(AuditToWarden::Closed(sid));
             }
-            Promise::Recovered(sid) => {
-                self.sessions.remove(&sid);
-                self.store.unmark(sid);
-            }
+            Promise::Recovered(sid) => self.end_session(sid),
+            Promise::Anchored(sid) => self.store.unmark(sid),
+            Promise::Signed => self.publish(),
+            Promise::Certified => self.follow_key(),
         }
     }
 
@@ -460,7 +482,11 @@ impl Room {
                 self.outbox.push(AuditToWarden::Failed { sid, reason });
             }
             // Not among those that break: they are kept when the disk takes them.
-            Promise::Closed(_) | Promise::Recovered(_) => {}
+            Promise::Closed(_)
+            | Promise::Recovered(_)
+            | Promise::Anchored(_)
+            | Promise::Signed
+            | Promise::Certified => {}
         }
     }
 
@@ -479,8 +505,14 @@ pub(super) fn segment(
     boot: &str,
 ) -> Result<TrailFile, AuditError> {
     let id = Store::segment_id(number);
-    match store.create_segment(number) {
-        Ok(file) => Ok(TrailFile::new(file, id, boot.to_owned(), 0, prev, 0)),
+    let made = store
+        .create_segment(number)
+        .and_then(|file| Ok((file, store.ledger_mark()?)));
+    match made {
+        Ok((file, mark)) => {
+            let synced = Mark::at_start(id, prev);
+            Ok(TrailFile::new(file, boot.to_owned(), synced, mark))
+        }
         Err(source) => Err(AuditError::Ledger { path: id, source }),
     }
 }

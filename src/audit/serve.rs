@@ -3,14 +3,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::error::AuditError;
+use super::evidence::{Evidence, today};
 use super::file::{Promise, TrailFile};
 use super::fold::{Folds, Standing};
 use super::outbox::Outbox;
 use super::record::Who;
-use super::recovery;
+use super::recovery::{self, Found};
 use super::rights::Witness;
 use super::room::{Guest, GuestLink, Placed, Room, WardenLink, answer, segment};
 use super::sessions::Connections;
+use super::signer::Signer;
 use super::store::Store;
 use crate::model::{ConnectionId, SessionId};
 use crate::sys::directory::Directory;
@@ -41,9 +43,18 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
     let found = recovery::run(&store, boot_of);
     let boot = boot_of(found.segment);
     let now = Instant::now();
+    let Found {
+        segment: number,
+        ledger,
+        orphans,
+        endings,
+        events,
+    } = found;
+    let signer = Signer::new(store.root(), ledger.key.as_ref(), &today())?;
     let mut room = Room {
-        ledger: segment(&store, found.segment, found.head, &boot)?,
-        segment: found.segment,
+        ledger: segment(&store, number, ledger.head, &boot)?,
+        evidence: Evidence::new(signer, ledger.records, endings),
+        segment: number,
         store,
         boot,
         warden,
@@ -56,12 +67,13 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         proved: Vec::new(),
         overrun: Vec::new(),
         sessions: HashMap::new(),
-        orphans: found.orphans,
+        orphans,
         orphans_due: now + ORPHANS,
         recovered: Vec::new(),
         lost: 0,
     };
-    for event in found.events {
+    room.open_segment(now);
+    for event in events {
         if let Event::Recovery { file, .. } = &event {
             room.recovered.push(file.clone());
         }
@@ -112,6 +124,7 @@ impl Room {
             due.push(self.orphans_due);
         }
         due.extend(self.folds.due());
+        due.extend(self.attest_due(Instant::now()));
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);
         }
@@ -318,17 +331,11 @@ impl Room {
             self.folds.end(ended.source, &ended.held, now);
         }
         self.write_folds(now);
-        let files = std::iter::once(&mut self.ledger)
-            .chain(self.sessions.values_mut().map(|s| &mut s.file));
-        let mut closed = Vec::new();
-        for file in files {
-            // Whatever was only due later is due now.
-            closed.extend(file.flush(now + Duration::from_secs(1)).kept);
-        }
-        for promise in closed {
-            if let Promise::Closed(sid) | Promise::Recovered(sid) = promise {
-                self.store.unmark(sid);
-            }
-        }
+        // Whatever was only due later is due now.
+        let late = now + Duration::from_secs(1);
+        self.flush_sessions(late);
+        self.anchor_all(late);
+        self.seal_segment(late);
+        self.flush_ledger(late);
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::evidence::Anchored;
 use super::file::{Full, Promise, TrailFile};
 use super::fold::{Source, Standing};
 use super::record::{Entry, Who};
@@ -24,6 +25,8 @@ pub(super) struct Session {
     pub(super) doomed: bool,
     /// Its last record is taken.
     pub(super) closing: bool,
+    /// What the ledger knows of its file.
+    pub(super) anchored: Anchored,
 }
 
 /// Why a session's record was not taken.
@@ -52,6 +55,7 @@ impl Session {
             totals: Totals::default(),
             doomed: false,
             closing: false,
+            anchored: Anchored::NEVER,
         }
     }
 
@@ -62,6 +66,7 @@ impl Session {
             totals: orphan.totals,
             doomed: false,
             closing: false,
+            anchored: Anchored::NEVER,
         }
     }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use jiff::Timestamp;
 
 use super::error::AuditError;
+use super::mark::{MARK_BYTES, Mark};
 use crate::model::SessionId;
 use crate::sys::Errno;
 use crate::sys::directory::Directory;
@@ -62,6 +63,12 @@ impl Store {
         format!("{LEDGER}/{number:06}.jsonl")
     }
 
+    /// Which segment has this id.
+    pub(super) fn segment_number(id: &str) -> Option<u64> {
+        let name = id.strip_prefix(LEDGER)?.strip_prefix('/')?;
+        name.strip_suffix(".jsonl")?.parse().ok()
+    }
+
     pub(super) fn create_segment(&self, number: u64) -> KernelResult<File> {
         let file = self.ledger.create(&format!("{number:06}.jsonl"))?;
         self.ledger.sync()?;
@@ -80,12 +87,12 @@ impl Store {
         format!("sessions/{day}/{sid}.jsonl")
     }
 
-    /// Begins a session's file, and marks it as open first.
-    pub(super) fn create_session(&self, sid: SessionId) -> KernelResult<File> {
+    /// Begins a session's file, and marks it as open first: the file and its mark.
+    pub(super) fn create_session(&self, sid: SessionId) -> KernelResult<(File, File)> {
         let id = Self::session_id(sid);
         let (directory, name) = split(&id);
         let directory = self.root.descend_making(directory)?;
-        drop(self.open.create(&sid.to_string())?);
+        let mark = self.open.ensure(&sid.to_string())?;
         self.open.sync()?;
         let file = directory.create(name);
         if file.is_err() {
@@ -93,7 +100,33 @@ impl Store {
         }
         let file = file?;
         directory.sync()?;
+        Ok((file, mark))
+    }
+
+    /// The file of the ledger's mark.
+    pub(super) fn ledger_mark(&self) -> KernelResult<File> {
+        let known = self.open.read(LEDGER).is_ok();
+        let file = self.open.ensure(LEDGER)?;
+        if !known {
+            self.open.sync()?;
+        }
         Ok(file)
+    }
+
+    /// The file of a session's mark, to write it.
+    pub(super) fn session_mark(&self, sid: SessionId) -> KernelResult<File> {
+        self.open.ensure(&sid.to_string())
+    }
+
+    /// What a mark says; of the ledger without a session. None where nothing was synced, or nothing noted.
+    pub(super) fn mark(&self, sid: Option<SessionId>) -> Option<Mark> {
+        let name = sid.map_or_else(|| LEDGER.to_owned(), |sid| sid.to_string());
+        read_mark(&self.root, &name)
+    }
+
+    /// The audit directory itself.
+    pub(super) fn root(&self) -> &Directory {
+        &self.root
     }
 
     /// Takes back a session's file whose first record could not be written.
@@ -170,6 +203,14 @@ impl Store {
 }
 
 type KernelResult<T> = Result<T, Errno>;
+
+/// What the mark of that name says, in the audit directory `root`.
+pub(super) fn read_mark(root: &Directory, name: &str) -> Option<Mark> {
+    let mut text = String::new();
+    let file = root.descend(OPEN).ok()?.read(name).ok()?;
+    file.take(MARK_BYTES).read_to_string(&mut text).ok()?;
+    Mark::parse(&text)
+}
 
 fn split(id: &str) -> (&str, &str) {
     id.rsplit_once('/').unwrap_or(("", id))

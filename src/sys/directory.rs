@@ -91,6 +91,15 @@ impl Directory {
         openat(&self.0, name, flags, PRIVATE_FILE).map(File::from)
     }
 
+    /// Opens a file to write over what is in it.
+    ///
+    /// # Errors
+    /// ENOENT; ELOOP for a link; ENXIO for a FIFO.
+    pub fn overwrite(&self, name: &str) -> nix::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | COMMON;
+        openat(&self.0, name, flags, Mode::empty()).map(File::from)
+    }
+
     /// Opens a file to read it and to append to it.
     ///
     /// # Errors

@@ -219,8 +219,30 @@ pub enum Event {
     },
     Recovery {
         file: String,
+        records: u64,
         torn_bytes: u64,
+        missing_bytes: u64,
         moved_to: Option<String>,
+    },
+    SegmentOpen {
+        number: u64,
+        records: u64,
+        key: String,
+    },
+    SegmentSeal {
+        records: u64,
+    },
+    Anchor {
+        file: String,
+        records: u64,
+        head: String,
+        last: bool,
+    },
+    Checkpoint {
+        note: Vec<String>,
+    },
+    ClockStep {
+        step_ms: i64,
     },
 }
 
@@ -258,6 +280,11 @@ impl Event {
             Self::PolicyDeny { .. } => "policy.deny",
             Self::LimitHit { .. } => "limit.hit",
             Self::Recovery { .. } => "recovery",
+            Self::SegmentOpen { .. } => "segment.open",
+            Self::SegmentSeal { .. } => "segment.seal",
+            Self::Anchor { .. } => "anchor",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::ClockStep { .. } => "clock.step",
         }
     }
 }

@@ -24,6 +24,8 @@ use hassio_sshd::wire::{
 };
 use serde_json::Value;
 
+mod crash;
+mod evidence;
 mod life;
 mod trail;
 
@@ -62,11 +64,39 @@ impl Directory {
         found
     }
 
-    fn records(&self, file: &str) -> Vec<Value> {
+    fn everything(&self, file: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.0.join(file)).unwrap();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// What audit was told, and what it says of that: without what it attests by itself.
+    fn records(&self, file: &str) -> Vec<Value> {
+        let own = ["segment.open", "segment.seal", "anchor", "checkpoint"];
+        let told = |record: &Value| !own.contains(&record["type"].as_str().unwrap());
+        let all = self.everything(file);
+        all.into_iter().filter(told).collect()
+    }
+
+    fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy.restore(self);
+        copy
+    }
+
+    /// Makes this one what `other` is.
+    fn restore(&self, other: &Self) {
+        fs::remove_dir_all(&self.0).unwrap();
+        for file in other.files() {
+            let path = self.0.join(&file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::copy(other.0.join(file), path).unwrap();
+        }
+    }
+
+    fn verify(&self) -> verify::Report {
+        verify::directory(&self.0, &verify::Wanted::default())
     }
 
     fn types(&self, file: &str) -> Vec<String> {
@@ -74,6 +104,13 @@ impl Directory {
             .iter()
             .map(|r| r["type"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// The sessions that are marked as open.
+    fn marks(&self) -> Vec<String> {
+        let names = fs::read_dir(self.0.join("open")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "ledger").collect()
     }
 
     fn session(&self, sid: SessionId) -> String {

@@ -24,7 +24,7 @@ fn session(server: &Server) -> Vec<Value> {
             server
                 .records()
                 .into_iter()
-                .filter(|record| record["sid"] == sid.as_str() && record["seq"].is_u64())
+                .filter(|record| record["sid"] == sid.as_str() && record["type"] != "anchor")
                 .collect(),
         )
     })

@@ -174,7 +174,8 @@ fn each_process_has_exactly_the_privileges_of_the_table() {
     assert!(
         names
             .iter()
-            .all(|name| ["ledger", "open", "sessions", "quarantine"].contains(&name.as_str())),
+            .all(|name| ["keys", "ledger", "open", "sessions", "quarantine"]
+                .contains(&name.as_str())),
         "{names:?}"
     );
 

@@ -1,0 +1,131 @@
+use super::file::{FileReport, First};
+use super::ledger::{Anchor, Learnt, tail};
+use super::report::{Report, What};
+use super::{aside, names, one};
+use crate::audit::chain;
+use crate::audit::store::{Store, read_mark};
+use crate::model::SessionId;
+use crate::sys::directory::Directory;
+
+/// Holds every session's file, or the `wanted` one's, against what the ledger says of it.
+pub(super) fn read(
+    root: &Directory,
+    learnt: Learnt,
+    wanted: Option<SessionId>,
+    report: &mut Report,
+) {
+    let mut learnt = learnt;
+    let wanted = wanted.map(Store::session_id);
+    let is_wanted = |id: &str| wanted.as_ref().is_none_or(|wanted| wanted == id);
+    for path in days(root, report) {
+        let Ok(directory) = root.descend(&path) else {
+            report.find(What::Unreadable, &path, None, "", "");
+            continue;
+        };
+        for name in names(&directory, &path, report) {
+            let id = format!("{path}/{name}");
+            if !id.ends_with(".jsonl") {
+                aside(&directory, &name, &id, &learnt, report);
+                continue;
+            }
+            let anchors = learnt.anchors.remove(&id);
+            if is_wanted(&id) {
+                let anchors = anchors.unwrap_or_default();
+                session(root, &directory, &name, &id, anchors, learnt.holes, report);
+            }
+        }
+    }
+    let mut missing: Vec<(String, Vec<Anchor>)> = learnt.anchors.into_iter().collect();
+    missing.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    for (id, anchors) in missing.into_iter().filter(|(id, _)| is_wanted(id)) {
+        let quarantined = root
+            .descend("quarantine")
+            .and_then(|directory| directory.read(&id.replace('/', "-")))
+            .is_ok();
+        let last = anchors.iter().max_by_key(|anchor| anchor.records);
+        match learnt.expired.get(&id) {
+            Some(head) if last.is_none_or(|last| last.head == *head) => report.expired += 1,
+            // Reported with the quarantine.
+            None if quarantined => {}
+            Some(_) | None => {
+                let records = last.map_or(0, |last| last.records);
+                report.find(What::Missing, &id, None, &format!("{records} records"), "");
+            }
+        }
+    }
+}
+
+/// The folders of all days.
+fn days(root: &Directory, report: &mut Report) -> Vec<String> {
+    let mut level = vec!["sessions".to_owned()];
+    for _ in 0..3 {
+        let mut below = Vec::new();
+        for path in level {
+            match root.descend(&path) {
+                Ok(directory) => below.extend(
+                    names(&directory, &path, report)
+                        .into_iter()
+                        .map(|name| format!("{path}/{name}")),
+                ),
+                Err(_) if path == "sessions" => {}
+                Err(_) => report.find(What::Stranger, &path, None, "", ""),
+            }
+        }
+        level = below;
+    }
+    level
+}
+
+fn session(
+    root: &Directory,
+    directory: &Directory,
+    name: &str,
+    id: &str,
+    mut anchors: Vec<Anchor>,
+    holes: bool,
+    report: &mut Report,
+) {
+    anchors.sort_unstable_by_key(|anchor| anchor.records);
+    let mut waiting = anchors.iter().peekable();
+    let first = First::Follows(chain::START);
+    let read = one(directory, name, id, first, report, |report, record| {
+        let records = record.seq.saturating_add(1);
+        while let Some(anchor) = waiting.next_if(|anchor| anchor.records <= records) {
+            if anchor.records == records && anchor.head != record.head {
+                let (expected, found) = (chain::text(&anchor.head), chain::text(&record.head));
+                report.find(What::NotAnchored, id, Some(record.seq), &expected, &found);
+            }
+        }
+    });
+    let Some(read) = read.filter(|read| read.broken.is_none()) else {
+        return;
+    };
+    let sid = name.strip_suffix(".jsonl").unwrap_or(name);
+    match anchors.last() {
+        Some(known) if known.records > read.records => {
+            let (expected, found) = (known.records, read.records);
+            let (expected, found) = (format!("{expected} records"), format!("{found} records"));
+            report.find(What::Cut, id, Some(read.records), &expected, &found);
+        }
+        Some(known) if known.last && known.records < read.records => {
+            let found = format!("{} records", read.records);
+            let expected = format!("{} records", known.records);
+            report.find(What::AfterEnd, id, Some(known.records), &expected, &found);
+        }
+        Some(_) => ending(root, sid, id, &read, report),
+        None if holes || is_marked(root, sid) => ending(root, sid, id, &read, report),
+        None => report.find(What::Unknown, id, None, "", ""),
+    }
+}
+
+fn ending(root: &Directory, sid: &str, id: &str, read: &FileReport, report: &mut Report) {
+    tail(id, read, read_mark(root, sid).as_ref(), report);
+    if !read.is_closed() {
+        report.unfinished.push(id.to_owned());
+    }
+}
+
+/// A session whose opening, or end, the ledger may not have heard of yet.
+fn is_marked(root: &Directory, sid: &str) -> bool {
+    root.descend("open").and_then(|open| open.read(sid)).is_ok()
+}
