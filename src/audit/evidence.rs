@@ -153,6 +153,7 @@ impl Room {
     /// A session's file is closed and on the disk.
     pub(super) fn end_session(&mut self, sid: SessionId) {
         if let Some(session) = self.sessions.remove(&sid) {
+            session.file.give_back();
             let synced = session.file.synced();
             self.evidence.endings.push(Ending {
                 sid,

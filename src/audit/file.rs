@@ -8,6 +8,7 @@ use super::mark::Mark;
 use super::record::Entry;
 use super::rights::Haste;
 use crate::model::SessionId;
+use crate::sys::{Errno, space};
 
 /// How long a record may be only in the page cache, and how much of that there may be.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
@@ -16,6 +17,8 @@ const SYNC_BYTES: u64 = 64 * 1024;
 const BACKLOG_BYTES: usize = 256 * 1024;
 /// How soon a disk that took nothing is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How soon one that gave no room ahead is asked again.
+const ASK: Duration = Duration::from_secs(5);
 
 /// A file of the trail, at its end.
 pub(super) struct TrailFile {
@@ -31,6 +34,10 @@ pub(super) struct TrailFile {
     due: Option<Instant>,
     failing: bool,
     promises: Vec<Promise>,
+    /// How much room beyond its end is to be kept, up to where there is some, and when to ask for more.
+    ahead: u64,
+    allocated: u64,
+    ask: Option<Instant>,
     /// Up to where it is on the disk, and the file that says so to the next start.
     synced: Mark,
     mark: File,
@@ -67,10 +74,13 @@ pub(super) struct Fate {
 }
 
 impl TrailFile {
-    /// A file that holds what `synced` says.
-    pub(super) fn new(file: File, boot: String, synced: Mark, mark: File) -> Self {
+    /// A file that holds what `synced` says, and keeps room for `ahead` bytes more.
+    pub(super) fn new(file: File, boot: String, synced: Mark, mark: File, ahead: u64) -> Self {
         Self {
             file,
+            ahead,
+            allocated: synced.bytes,
+            ask: None,
             id: synced.id.clone(),
             boot,
             seq: synced.records,
@@ -147,6 +157,7 @@ impl TrailFile {
     /// Writes what waits, and syncs it if that is due. A failure is tried again; who was promised something hears of it
     /// now, except for the end of a session, which comes when it can.
     pub(super) fn flush(&mut self, now: Instant) -> Fate {
+        self.keep_room(now);
         let due = self.due.is_some_and(|due| due <= now);
         let done = match self.write() {
             Ok(()) if due => self.file.sync_data(),
@@ -185,6 +196,33 @@ impl TrailFile {
                     broken,
                 }
             }
+        }
+    }
+
+    /// Takes more of the disk when half of what was taken ahead is used. What cannot be had is asked for again.
+    fn keep_room(&mut self, now: Instant) {
+        let wanted = self.bytes.saturating_add(self.ahead);
+        let short = self.allocated < self.bytes.saturating_add(self.ahead / 2);
+        if !short || self.ask.is_some_and(|ask| ask > now) {
+            return;
+        }
+        let written = self
+            .bytes
+            .saturating_sub(u64::try_from(self.pending.len()).unwrap_or(0));
+        match space::reserve(&self.file, written, wanted.saturating_sub(written)) {
+            Ok(()) => {
+                self.allocated = wanted;
+                self.ask = None;
+            }
+            Err(Errno::EOPNOTSUPP) => self.allocated = u64::MAX,
+            Err(_) => self.ask = Some(now + ASK),
+        }
+    }
+
+    /// Gives back the room beyond the end: nothing more will be written.
+    pub(super) fn give_back(&self) {
+        if let Err(errno) = space::release(&self.file, self.synced.bytes) {
+            tracing::warn!(file = self.id, %errno, "room that is not needed any more cannot be given back");
         }
     }
 

@@ -15,6 +15,7 @@ pub mod note;
 mod outbox;
 pub mod record;
 mod recovery;
+mod reserve;
 mod rights;
 mod room;
 mod serve;

@@ -49,7 +49,7 @@ pub(super) struct Orphan {
 
 /// Looks at what can have been left in disorder: the ledger's last segment and the sessions marked as open. A file that
 /// cannot be brought in order is put aside, or left where it is, and never stops the others.
-pub(super) fn run(store: &Store, boot: impl Fn(u64) -> String) -> Found {
+pub(super) fn run(store: &Store, ahead: u64, boot: impl Fn(u64) -> String) -> Found {
     let mut events = Vec::new();
     let mark = store.mark(None);
     let marked = mark
@@ -81,12 +81,14 @@ pub(super) fn run(store: &Store, boot: impl Fn(u64) -> String) -> Found {
                 records: report.records,
                 head: report.head,
             }),
-            Some((file, report)) => match orphan(store, sid, file, report, boot(segment)) {
-                Ok(orphan) => orphans.push(orphan),
-                Err(errno) => {
-                    tracing::error!(file = id, %errno, "an audit file cannot be gone on with")
+            Some((file, report)) => {
+                match orphan(store, sid, file, report, (boot(segment), ahead)) {
+                    Ok(orphan) => orphans.push(orphan),
+                    Err(errno) => {
+                        tracing::error!(file = id, %errno, "an audit file cannot be gone on with")
+                    }
                 }
-            },
+            }
             None => store.unmark(sid),
         }
     }
@@ -145,7 +147,7 @@ fn orphan(
     sid: SessionId,
     file: File,
     report: FileReport,
-    boot: String,
+    (boot, ahead): (String, u64),
 ) -> Result<Orphan, Errno> {
     let mut who = report
         .last
@@ -162,7 +164,7 @@ fn orphan(
     let mark = store.session_mark(sid)?;
     Ok(Orphan {
         sid,
-        file: TrailFile::new(file, boot, synced, mark),
+        file: TrailFile::new(file, boot, synced, mark, ahead),
         totals: report.totals,
         who,
         duration_ms: report.duration_ns.unwrap_or(0) / 1_000_000,

@@ -9,6 +9,7 @@ use super::mark::Mark;
 use super::outbox::Outbox;
 use super::record::{Entry, Who};
 use super::recovery::Orphan;
+use super::reserve::Reserve;
 use super::rights::{Haste, Witness, haste};
 use super::sessions::{Connections, NotTaken, Session, who};
 use super::store::Store;
@@ -36,6 +37,7 @@ pub(super) struct Guest {
 /// The trail as it is kept: open files, who is who, and who waits for what.
 pub(super) struct Room {
     pub(super) store: Store,
+    pub(super) reserve: Reserve,
     pub(super) boot: String,
     pub(super) segment: u64,
     pub(super) ledger: TrailFile,
@@ -91,7 +93,7 @@ impl Room {
         if self.sessions.contains_key(&sid) {
             return refuse(self, "the session is open already".to_owned());
         }
-        match self.store.create_session(sid) {
+        match self.store.create_session(sid, &mut self.reserve) {
             Err(errno) => {
                 tracing::error!(%sid, %errno, "a session's file cannot be begun");
                 refuse(
@@ -101,7 +103,13 @@ impl Room {
             }
             Ok((file, mark)) => {
                 let synced = Mark::at_start(Store::session_id(sid), super::chain::START);
-                let file = TrailFile::new(file, self.boot.clone(), synced, mark);
+                let file = TrailFile::new(
+                    file,
+                    self.boot.clone(),
+                    synced,
+                    mark,
+                    self.reserve.shares().file,
+                );
                 let mut session = Session::new(file, who(facts));
                 let entry = Entry::new(session.who.clone(), None, Some(true), event);
                 // An empty file has room.
@@ -443,9 +451,11 @@ impl Room {
             return;
         }
         let number = self.segment.saturating_add(1);
-        match segment(&self.store, number, self.ledger.head(), &self.boot) {
+        let head = self.ledger.head();
+        match segment(&self.store, &mut self.reserve, number, head, &self.boot) {
             Ok(next) => {
                 let before = std::mem::replace(&mut self.ledger, next);
+                before.give_back();
                 self.segment = number;
                 self.evidence.follow(before.records());
                 self.open_segment(now);
@@ -500,18 +510,20 @@ impl Room {
 /// Begins a segment of the ledger.
 pub(super) fn segment(
     store: &Store,
+    reserve: &mut Reserve,
     number: u64,
     prev: super::chain::Head,
     boot: &str,
 ) -> Result<TrailFile, AuditError> {
     let id = Store::segment_id(number);
     let made = store
-        .create_segment(number)
+        .create_segment(number, reserve)
         .and_then(|file| Ok((file, store.ledger_mark()?)));
     match made {
         Ok((file, mark)) => {
             let synced = Mark::at_start(id, prev);
-            Ok(TrailFile::new(file, boot.to_owned(), synced, mark))
+            let ahead = reserve.shares().ledger;
+            Ok(TrailFile::new(file, boot.to_owned(), synced, mark, ahead))
         }
         Err(source) => Err(AuditError::Ledger { path: id, source }),
     }

@@ -9,6 +9,7 @@ use super::fold::{Folds, Standing};
 use super::outbox::Outbox;
 use super::record::Who;
 use super::recovery::{self, Found};
+use super::reserve::Reserve;
 use super::rights::Witness;
 use super::room::{Guest, GuestLink, Placed, Room, WardenLink, answer, segment};
 use super::sessions::Connections;
@@ -40,7 +41,12 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
     let store = Store::new(Directory::from_fd(directory))?;
     warden.set_nonblocking().map_err(AuditError::Warden)?;
     let boot_of = |segment: u64| format!("{}-{segment}", config.boot);
-    let found = recovery::run(&store, boot_of);
+    let prepare = |source| AuditError::Prepare {
+        path: "spare".to_owned(),
+        source,
+    };
+    let mut reserve = Reserve::new(store.spare().map_err(prepare)?);
+    let found = recovery::run(&store, reserve.shares().file, boot_of);
     let boot = boot_of(found.segment);
     let now = Instant::now();
     let Found {
@@ -52,10 +58,11 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
     } = found;
     let signer = Signer::new(store.root(), ledger.key.as_ref(), &today())?;
     let mut room = Room {
-        ledger: segment(&store, number, ledger.head, &boot)?,
+        ledger: segment(&store, &mut reserve, number, ledger.head, &boot)?,
         evidence: Evidence::new(signer, ledger.records, endings),
         segment: number,
         store,
+        reserve,
         boot,
         warden,
         outbox: Outbox::default(),
@@ -112,6 +119,8 @@ impl Room {
             self.write_folds(now);
         }
         self.settle(now)?;
+        // Last: nobody waits for it.
+        self.reserve.fill(&self.store, now);
         Ok(turn)
     }
 
@@ -125,6 +134,7 @@ impl Room {
         }
         due.extend(self.folds.due());
         due.extend(self.attest_due(Instant::now()));
+        due.push(self.reserve.due());
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);
         }

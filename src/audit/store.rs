@@ -1,10 +1,11 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::error::AuditError;
 use super::mark::{MARK_BYTES, Mark};
+use super::reserve::Reserve;
 use crate::model::SessionId;
 use crate::sys::Errno;
 use crate::sys::directory::Directory;
@@ -12,6 +13,7 @@ use crate::sys::directory::Directory;
 const LEDGER: &str = "ledger";
 const OPEN: &str = "open";
 const QUARANTINE: &str = "quarantine";
+const SPARE: &str = "spare";
 /// Ledger segments, and open sessions, that a start looks at.
 const ENTRIES: usize = 100_000;
 
@@ -33,6 +35,7 @@ impl Store {
         };
         let (ledger, open) = (make(LEDGER)?, make(OPEN)?);
         make("sessions")?;
+        make(SPARE)?;
         Ok(Self { root, ledger, open })
     }
 
@@ -69,10 +72,30 @@ impl Store {
         name.strip_suffix(".jsonl")?.parse().ok()
     }
 
-    pub(super) fn create_segment(&self, number: u64) -> KernelResult<File> {
-        let file = self.ledger.create(&format!("{number:06}.jsonl"))?;
+    pub(super) fn create_segment(&self, number: u64, reserve: &mut Reserve) -> KernelResult<File> {
+        let name = format!("{number:06}.jsonl");
+        // One that waits is as good, and is there when nothing can be made.
+        let file = match reserve.take(&self.ledger, &name, None) {
+            Ok(file) => file,
+            Err(_) => self.ledger.create(&name)?,
+        };
         self.ledger.sync()?;
         Ok(file)
+    }
+
+    /// The folder of the files that wait.
+    pub(super) fn spare(&self) -> KernelResult<Directory> {
+        self.root.descend(SPARE)
+    }
+
+    /// Makes the folders of today's sessions, and tomorrow's: a full disk may have no room for them when they are needed.
+    pub(super) fn make_days(&self) -> KernelResult<()> {
+        let now = Timestamp::now();
+        for hours in [0, 24] {
+            let at = now.saturating_add(SignedDuration::from_hours(hours));
+            self.root.descend_making(&day(at.unwrap_or(now)))?;
+        }
+        Ok(())
     }
 
     /// A session's path: by the day on which its id was made, which is in the id (UUIDv7, RFC 9562 §5.7).
@@ -83,24 +106,33 @@ impl Store {
             .take(6)
             .fold(0i64, |n, byte| (n << 8) | i64::from(*byte));
         let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH);
-        let day = at.strftime("%Y/%m/%d").to_string();
-        format!("sessions/{day}/{sid}.jsonl")
+        format!("{}/{sid}.jsonl", day(at))
     }
 
     /// Begins a session's file, and marks it as open first: the file and its mark.
-    pub(super) fn create_session(&self, sid: SessionId) -> KernelResult<(File, File)> {
+    pub(super) fn create_session(
+        &self,
+        sid: SessionId,
+        reserve: &mut Reserve,
+    ) -> KernelResult<(File, File)> {
         let id = Self::session_id(sid);
         let (directory, name) = split(&id);
         let directory = self.root.descend_making(directory)?;
-        let mark = self.open.ensure(&sid.to_string())?;
-        self.open.sync()?;
-        let file = directory.create(name);
-        if file.is_err() {
+        let mark = sid.to_string();
+        let file = match reserve.take(&directory, name, Some((&self.open, &mark))) {
+            Ok(file) => Ok(file),
+            Err(_) => self.open.ensure(&mark).and_then(|_| directory.create(name)),
+        };
+        let made = file.and_then(|file| {
+            let mark = self.open.ensure(&mark)?;
+            self.open.sync()?;
+            directory.sync()?;
+            Ok((file, mark))
+        });
+        if made.is_err() {
             self.unmark(sid);
         }
-        let file = file?;
-        directory.sync()?;
-        Ok((file, mark))
+        made
     }
 
     /// The file of the ledger's mark.
@@ -210,6 +242,11 @@ pub(super) fn read_mark(root: &Directory, name: &str) -> Option<Mark> {
     let file = root.descend(OPEN).ok()?.read(name).ok()?;
     file.take(MARK_BYTES).read_to_string(&mut text).ok()?;
     Mark::parse(&text)
+}
+
+/// The folder of a day's sessions.
+fn day(at: Timestamp) -> String {
+    at.strftime("sessions/%Y/%m/%d").to_string()
 }
 
 fn split(id: &str) -> (&str, &str) {

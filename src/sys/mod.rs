@@ -18,6 +18,7 @@ pub mod pty;
 pub mod random;
 #[cfg(feature = "server")]
 pub mod seccomp;
+pub mod space;
 pub mod wait;
 
 pub use nix::errno::Errno;

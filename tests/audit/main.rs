@@ -25,6 +25,7 @@ use hassio_sshd::wire::{
 use serde_json::Value;
 
 mod crash;
+mod disk;
 mod evidence;
 mod life;
 mod trail;
@@ -40,7 +41,7 @@ impl Directory {
         Self(path)
     }
 
-    /// All files below, relative and sorted.
+    /// All files below, relative and sorted; without those that wait for their use.
     fn files(&self) -> Vec<String> {
         fn walk(at: &Path, root: &Path, found: &mut Vec<String>) {
             for entry in fs::read_dir(at).unwrap() {
@@ -60,6 +61,7 @@ impl Directory {
         }
         let mut found = Vec::new();
         walk(&self.0, &self.0, &mut found);
+        found.retain(|file| !file.starts_with("spare/"));
         found.sort();
         found
     }
