@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use hassio_sshd::confine;
 use hassio_sshd::connection::{Policy, Start, run};
-use hassio_sshd::model::{ConfigAccess, ConnectionId, Grant, Login, Network, Peer, SessionId};
+use hassio_sshd::model::{
+    ConfigAccess, ConnectionId, Grant, Login, Network, Peer, RecordingMode, SessionId,
+};
 use hassio_sshd::policy::ssh::{Limits, Ssh};
 use hassio_sshd::policy::{sandbox::Sandbox, seccomp::Subject};
 use hassio_sshd::sys::process;
@@ -130,6 +132,7 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
                     role: "operator".parse().unwrap(),
                     config: ConfigAccess::ReadWrite,
                     network: Network::Shared,
+                    recording: RecordingMode::Output,
                 };
                 let sid = SessionId::new();
                 let message = WardenToConnection::SessionReady { sid, grant };

@@ -10,7 +10,7 @@ use super::language::{digest, parse, position};
 use super::problem::{ConfigError, Problem, Warning};
 use super::roles::{self, Offered, RoleView};
 use super::value::Value;
-use crate::model::{Network, Role, escape, nearest};
+use crate::model::{Network, RecordingMode, Role, escape, nearest};
 use crate::wire::limits::PASSWORD_BYTES;
 use crate::wire::{AuthorizedKey, OwnRole};
 
@@ -21,7 +21,7 @@ pub(super) const FILE_BYTES: u64 = 1024 * 1024;
 const BANNER_BYTES: usize = 4096;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 14] = [
     "authorized_keys",
     "password",
     "username",
@@ -32,6 +32,7 @@ pub(super) const NAMES: [&str; 13] = [
     "folders",
     "sftp",
     "shell",
+    "recording",
     "banner",
     "log_level",
     "read_only_without_idmap",
@@ -59,6 +60,8 @@ pub struct Options {
     pub folders: Vec<Folder>,
     /// Whether the sftp subsystem is served.
     pub sftp: bool,
+    /// What is recorded of sessions.
+    pub recording: RecordingMode,
     /// Shown before authentication; empty for none.
     pub banner: String,
     /// How much is logged.
@@ -204,6 +207,7 @@ impl Options {
         );
         let folders = reader.folders();
         let sftp = reader.bool("sftp").unwrap_or(true);
+        let recording = reader.recording();
         let banner = reader.banner();
         let log_level = reader.one_of(
             "log_level",
@@ -258,8 +262,8 @@ impl Options {
             }
             Some(None) | None => None,
         };
-        match (network, folders, banner, log_level) {
-            (Some(network), Some(folders), Some(banner), Some(log_level))
+        match (network, folders, recording, banner, log_level) {
+            (Some(network), Some(folders), Some(recording), Some(banner), Some(log_level))
                 if problems.is_empty() =>
             {
                 Ok(Read {
@@ -274,6 +278,7 @@ impl Options {
                         network,
                         folders,
                         sftp,
+                        recording,
                         banner,
                         log_level,
                         read_only_without_idmap,
@@ -446,6 +451,19 @@ impl Reader {
                 other.shown(),
                 "shared or none; without it the role decides",
             ),
+        }
+    }
+
+    /// In YAML 1.1, which Home Assistant's own editor of options speaks, `off` is a way to write `false`.
+    fn recording(&mut self) -> Option<RecordingMode> {
+        match self.take("recording") {
+            None => Some(RecordingMode::Output),
+            Some(Value::Bool(false)) => Some(RecordingMode::Off),
+            Some(value) => {
+                let named = |mode: &RecordingMode| value == Value::Text(mode.as_str().to_owned());
+                let mode = RecordingMode::ALL.into_iter().find(named);
+                mode.or_else(|| self.wrong("recording", value.shown(), "off, output or input"))
+            }
         }
     }
 

@@ -123,6 +123,7 @@ impl Options {
                 default_role: self.default_role,
                 default_config: config,
                 default_network: self.network.unwrap_or(network),
+                recording: self.recording,
             },
             broker: BrokerConfig {
                 log_level: log_level.clone(),

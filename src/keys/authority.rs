@@ -102,6 +102,7 @@ impl Authority {
                 role: config.default_role.clone(),
                 config: config.default_config,
                 network: config.default_network,
+                recording: config.recording,
             },
             username: std::mem::take(&mut config.username),
         })
@@ -180,6 +181,7 @@ impl Authority {
                 role: key.role.clone(),
                 config: key.config,
                 network: key.network,
+                recording: self.of_password.recording,
             }),
             Err(reason) => Verdict::Refuse(reason),
         }

@@ -94,6 +94,33 @@ pub enum Network {
     None,
 }
 
+/// What of a session's terminals and commands is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingMode {
+    /// Nothing. Records are made all the same.
+    Off,
+    /// What it shows.
+    Output,
+    /// What is typed, too, but for what a terminal does not show.
+    Input,
+}
+
+impl RecordingMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Output, Self::Input];
+
+    /// Its name in options and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Output => "output",
+            Self::Input => "input",
+        }
+    }
+}
+
 /// Which key proved a login, as the audit record names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyIdentity {
@@ -127,6 +154,8 @@ pub struct Grant {
     pub config: ConfigAccess,
     /// Which network is seen.
     pub network: Network,
+    /// What is recorded.
+    pub recording: RecordingMode,
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ mod nearest;
 mod program;
 mod text;
 
-pub use grant::{ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, Role, RoleError};
+pub use grant::{
+    ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, RecordingMode, Role, RoleError,
+};
 pub use id::{ChannelNumber, ConnectionId, SessionId};
 pub use nearest::{close, nearest};
 pub use program::{Exit, Program, Signal, Usage, WindowSize};

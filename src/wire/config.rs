@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ConfigAccess, Network, Role};
+use crate::model::{ConfigAccess, Network, RecordingMode, Role};
 
 /// What `serve` hands to the warden when it turns into it, in a sealed memory file: already parsed, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct KeysConfig {
     pub default_config: ConfigAccess,
     /// Which network it sees.
     pub default_network: Network,
+    /// What is recorded of sessions.
+    pub recording: RecordingMode,
 }
 
 /// One good line of `authorized_keys`.

@@ -16,7 +16,8 @@ use std::thread::JoinHandle;
 
 use hassio_sshd::audit::{self, AuditError, verify};
 use hassio_sshd::model::{
-    ChannelNumber, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, Peer, SessionId,
+    ChannelNumber, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, Peer,
+    RecordingMode, SessionId,
 };
 use hassio_sshd::wire::{
     ApiDecision, AuditConfig, AuditToPeer, AuditToWarden, Event, Link, LinkError, Outcome, Record,
@@ -244,6 +245,7 @@ fn facts() -> SessionFacts {
             role: "operator".parse().unwrap(),
             config: ConfigAccess::ReadWrite,
             network: Network::Shared,
+            recording: RecordingMode::Output,
         },
     }
 }

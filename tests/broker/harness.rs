@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use hassio_sshd::broker::{self, BrokerError};
 use hassio_sshd::model::{
-    ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, SessionId,
+    ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, RecordingMode, SessionId,
 };
 use hassio_sshd::wire::{
     AuditToPeer, BrokerConfig, BrokerToWarden, Event, Link, Record, ReportToAudit, WardenToBroker,
@@ -232,6 +232,7 @@ impl Broker {
                 role: role.parse().unwrap(),
                 config: ConfigAccess::ReadOnly,
                 network: Network::None,
+                recording: RecordingMode::Output,
             },
         };
         self.warden()

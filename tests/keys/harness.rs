@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use hassio_sshd::keys::{self, KeysError};
-use hassio_sshd::model::{ConfigAccess, ConnectionId, Grant, Network, Peer};
+use hassio_sshd::model::{ConfigAccess, ConnectionId, Grant, Network, Peer, RecordingMode};
 use hassio_sshd::sys::random;
 use hassio_sshd::wire::{
     AuditToPeer, AuthorizedKey, ConnectionToKeys, Event, Fault, KeysConfig, KeysToConnection,
@@ -92,6 +92,7 @@ impl Server {
             default_role: "operator".parse().unwrap(),
             default_config: ConfigAccess::ReadWrite,
             default_network: Network::Shared,
+            recording: RecordingMode::Output,
         };
         let (warden, wardens) = Link::pair().unwrap();
         let (audit, audits) = Link::pair().unwrap();

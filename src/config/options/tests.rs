@@ -82,6 +82,23 @@ fn the_role_decides_what_the_options_leave_open() {
 }
 
 #[test]
+fn what_is_recorded_is_output_unless_the_options_say_otherwise() {
+    for (more, expected) in [
+        ("", RecordingMode::Output),
+        (r#", "recording": "output""#, RecordingMode::Output),
+        (r#", "recording": "input""#, RecordingMode::Input),
+        (r#", "recording": "off""#, RecordingMode::Off),
+        (r#", "recording": false"#, RecordingMode::Off),
+    ] {
+        let read = read(&format!(r#"{{"authorized_keys": ["{KEY}"]{more}}}"#));
+        assert_eq!(configs(read.unwrap()).keys.recording, expected, "{more}");
+    }
+    let yaml = format!("authorized_keys:\n  - {KEY}\nrecording: off\n");
+    let yaml = configs(read_as(yaml, "yaml").unwrap());
+    assert_eq!(yaml.keys.recording, RecordingMode::Off);
+}
+
+#[test]
 fn the_three_languages_say_the_same() {
     let json = read(&format!(
         r#"{{"authorized_keys": ["{KEY}"], "sftp": false, "folders": ["share"]}}"#
@@ -163,7 +180,7 @@ fn bad_keys_alone_never_open_the_way_for_the_password() {
 fn everything_wrong_is_said_at_once() {
     let said = problem(
         r#"{"autorized_keys": [], "username": "admin", "default_role": "god", "network": 1, "folders": ["ssl"],
-            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "read_only_without_idmap": 0}"#,
+            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "recording": true, "read_only_without_idmap": 0}"#,
     );
     for part in [
         r#""autorized_keys" is unknown; "authorized_keys" may be meant"#,
@@ -175,6 +192,7 @@ fn everything_wrong_is_said_at_once() {
         r#""shell" cannot be "zsh"; right would be bash"#,
         r#""banner" cannot be "a\x1b""#,
         r#""log_level" cannot be "loud""#,
+        r#""recording" cannot be true; right would be off, output or input"#,
         r#""read_only_without_idmap" cannot be 0"#,
         "nobody could log in",
     ] {

@@ -87,6 +87,7 @@ fn what_a_process_says_wrongly_ends_it_and_nothing_else() {
         role: "admin".parse().unwrap(),
         config: hassio_sshd::model::ConfigAccess::Absent,
         network: hassio_sshd::model::Network::None,
+        recording: hassio_sshd::model::RecordingMode::Off,
     };
     let other = server.background("sleep 101");
     server.find("sleep 101");
