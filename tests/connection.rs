@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use hassio_sshd::confine;
 use hassio_sshd::connection::{Policy, Start, run};
 use hassio_sshd::model::{
-    ConfigAccess, ConnectionId, Grant, Login, Network, Peer, RecordingMode, SessionId,
+    AuditFailure, ConfigAccess, ConnectionId, Grant, Login, Network, Peer, RecordingMode, SessionId,
 };
 use hassio_sshd::policy::ssh::{Limits, Ssh};
 use hassio_sshd::policy::{sandbox::Sandbox, seccomp::Subject};
@@ -133,6 +133,7 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
                     config: ConfigAccess::ReadWrite,
                     network: Network::Shared,
                     recording: RecordingMode::Output,
+                    audit_failure: AuditFailure::Closed,
                 };
                 let sid = SessionId::new();
                 let message = WardenToConnection::SessionReady { sid, grant };

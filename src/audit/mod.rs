@@ -23,6 +23,7 @@ mod sessions;
 mod signer;
 mod store;
 mod totals;
+mod unrecorded;
 pub mod verify;
 
 pub use error::AuditError;

@@ -13,7 +13,8 @@ use super::reserve::Reserve;
 use super::rights::{Haste, Witness, haste};
 use super::sessions::{Connections, NotTaken, Session, who};
 use super::store::Store;
-use crate::model::{ConnectionId, Peer, SessionId};
+use super::unrecorded::Unrecorded;
+use crate::model::{AuditFailure, ConnectionId, Peer, SessionId};
 use crate::wire::{
     AuditToPeer, AuditToWarden, Event, Link, LinkError, Outcome, Record, ReportToAudit, SessionEnd,
     SessionFacts, WardenToAudit,
@@ -58,6 +59,7 @@ pub(super) struct Room {
     pub(super) orphans: Vec<Orphan>,
     pub(super) orphans_due: Instant,
     pub(super) recovered: Vec<String>,
+    pub(super) unrecorded: Unrecorded,
     pub(super) lost: u64,
 }
 
@@ -87,19 +89,15 @@ impl Room {
 
     pub(super) fn open_session(&mut self, facts: &SessionFacts, event: &Event, now: Instant) {
         let sid = facts.sid;
-        let refuse = |room: &mut Self, reason: String| {
-            room.outbox.push(AuditToWarden::Failed { sid, reason });
-        };
-        if self.sessions.contains_key(&sid) {
-            return refuse(self, "the session is open already".to_owned());
+        if self.sessions.contains_key(&sid) || self.unrecorded.has(sid) {
+            let reason = "the session is open already".to_owned();
+            return self.outbox.push(AuditToWarden::Failed { sid, reason });
         }
         match self.store.create_session(sid, &mut self.reserve) {
             Err(errno) => {
                 tracing::error!(%sid, %errno, "a session's file cannot be begun");
-                refuse(
-                    self,
-                    format!("the audit record cannot be begun: {}", errno.desc()),
-                );
+                let reason = format!("the audit record cannot be begun: {}", errno.desc());
+                self.begin_without_record(facts, reason);
             }
             Ok((file, mark)) => {
                 let synced = Mark::at_start(Store::session_id(sid), super::chain::START);
@@ -110,7 +108,7 @@ impl Room {
                     mark,
                     self.reserve.shares().file,
                 );
-                let mut session = Session::new(file, who(facts));
+                let mut session = Session::new(file, who(facts), facts.grant.audit_failure);
                 let entry = Entry::new(session.who.clone(), None, Some(true), event);
                 // An empty file has room.
                 let taken = session.append(&entry, Haste::Now, Some(Promise::Opened(sid)), now);
@@ -135,14 +133,17 @@ impl Room {
                     .insert(facts.sid, Session::resumed(orphan, facts));
             }
             None if self.sessions.contains_key(&facts.sid) => self.connections.begin(facts),
-            None => self.outbox.push(AuditToWarden::Failed {
-                sid: facts.sid,
-                reason: "the session's record is not there any more".to_owned(),
-            }),
+            None => {
+                let reason = "the session's record is not there any more".to_owned();
+                self.begin_without_record(facts, reason);
+            }
         }
     }
 
     pub(super) fn close_session(&mut self, sid: SessionId, event: &Event, now: Instant) {
+        if self.end_without_record(sid) {
+            return;
+        }
         if let Some(at) = self.orphans.iter().position(|orphan| orphan.sid == sid) {
             let orphan = self.orphans.swap_remove(at);
             let session = Session::orphaned(orphan);
@@ -214,6 +215,7 @@ impl Room {
             );
             return match session.append(&entry, haste(&record.event, record.ok), promise, now) {
                 Ok(()) => Placed::Taken,
+                Err(NotTaken::Backlog) if session.failure == AuditFailure::Open => Placed::Waived,
                 Err(reason) => {
                     if !session.doomed {
                         session.doomed = true;
@@ -226,6 +228,9 @@ impl Room {
                     Placed::Lost
                 }
             };
+        }
+        if sid.is_some_and(|sid| self.unrecorded.lose(sid)) {
+            return Placed::Waived;
         }
         let cid = record.cid;
         let mut who = cid.map(|cid| self.connections.who(cid)).unwrap_or_default();
@@ -400,23 +405,23 @@ impl Room {
         let flushed = self
             .sessions
             .values_mut()
-            .map(|session| session.file.flush(now));
-        for fate in flushed.collect::<Vec<_>>() {
-            self.fulfil(fate);
+            .map(|session| (session.file.flush(now), session.failure));
+        for (fate, failure) in flushed.collect::<Vec<_>>() {
+            self.fulfil(fate, failure);
         }
     }
 
     pub(super) fn flush_ledger(&mut self, now: Instant) {
         let fate = self.ledger.flush(now);
-        self.fulfil(fate);
+        self.fulfil(fate, AuditFailure::Closed);
     }
 
-    fn fulfil(&mut self, fate: Fate) {
+    fn fulfil(&mut self, fate: Fate, failure: AuditFailure) {
         let Fate { kept, broken } = fate;
         kept.into_iter().for_each(|promise| self.keep(promise));
         broken
             .into_iter()
-            .for_each(|promise| self.break_promise(promise));
+            .for_each(|promise| self.break_promise(promise, failure));
     }
 
     /// Lets go of peers that leave. What keys has said of their connections up to now belongs to them.
@@ -481,10 +486,20 @@ impl Room {
         }
     }
 
-    fn break_promise(&mut self, promise: Promise) {
-        match promise {
-            Promise::Receipt(number, receipt) => self.answer(number, &AuditToPeer::Failed(receipt)),
-            Promise::Opened(sid) => {
+    fn break_promise(&mut self, promise: Promise, failure: AuditFailure) {
+        match (promise, failure) {
+            (Promise::Receipt(number, receipt), AuditFailure::Closed) => {
+                self.answer(number, &AuditToPeer::Failed(receipt));
+            }
+            (Promise::Receipt(number, receipt), AuditFailure::Open) => {
+                self.answer(number, &AuditToPeer::Waived(receipt));
+            }
+            // What its file has not taken yet, it may take later.
+            (Promise::Opened(sid), AuditFailure::Open) => {
+                tracing::error!(%sid, "A SESSION GOES ON WITHOUT A RECORD ON THE DISK");
+                self.outbox.push(AuditToWarden::Opened(sid));
+            }
+            (Promise::Opened(sid), AuditFailure::Closed) => {
                 self.sessions.remove(&sid);
                 self.connections.end_session(sid);
                 self.store.abandon_session(sid);
@@ -492,11 +507,14 @@ impl Room {
                 self.outbox.push(AuditToWarden::Failed { sid, reason });
             }
             // Not among those that break: they are kept when the disk takes them.
-            Promise::Closed(_)
-            | Promise::Recovered(_)
-            | Promise::Anchored(_)
-            | Promise::Signed
-            | Promise::Certified => {}
+            (
+                Promise::Closed(_)
+                | Promise::Recovered(_)
+                | Promise::Anchored(_)
+                | Promise::Signed
+                | Promise::Certified,
+                _,
+            ) => {}
         }
     }
 
@@ -534,6 +552,8 @@ pub(super) fn segment(
 pub(super) enum Placed {
     Taken,
     Lost,
+    /// Lost, and the session goes on.
+    Waived,
     TooMuch,
 }
 

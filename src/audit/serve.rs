@@ -15,6 +15,7 @@ use super::room::{Guest, GuestLink, Placed, Room, WardenLink, answer, segment};
 use super::sessions::Connections;
 use super::signer::Signer;
 use super::store::Store;
+use super::unrecorded::Unrecorded;
 use crate::model::{ConnectionId, SessionId};
 use crate::sys::directory::Directory;
 use crate::sys::wait::readable;
@@ -77,6 +78,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         orphans,
         orphans_due: now + ORPHANS,
         recovered: Vec::new(),
+        unrecorded: Unrecorded::default(),
         lost: 0,
     };
     room.open_segment(now);
@@ -313,6 +315,11 @@ impl Room {
         let promise = receipt.map(|receipt| Promise::Receipt(guest.number, receipt));
         match self.place(record, promise, now) {
             Placed::Taken => {}
+            Placed::Waived => {
+                if let Some(receipt) = receipt {
+                    answer(guest, &AuditToPeer::Waived(receipt));
+                }
+            }
             Placed::Lost => {
                 if let Some(receipt) = receipt {
                     answer(guest, &AuditToPeer::Failed(receipt));

@@ -8,7 +8,7 @@ use super::record::{Entry, Who};
 use super::recovery::Orphan;
 use super::rights::Haste;
 use super::totals::Totals;
-use crate::model::{ConnectionId, Peer, SessionId};
+use crate::model::{AuditFailure, ConnectionId, Peer, SessionId};
 use crate::wire::{Event, SessionFacts};
 
 /// What a session may put on record; audit.md.
@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) doomed: bool,
     /// Its last record is taken.
     pub(super) closing: bool,
+    /// What becomes of it when its records cannot be kept.
+    pub(super) failure: AuditFailure,
     /// What the ledger knows of its file.
     pub(super) anchored: Anchored,
 }
@@ -48,13 +50,14 @@ impl NotTaken {
 }
 
 impl Session {
-    pub(super) fn new(file: TrailFile, who: Who) -> Self {
+    pub(super) fn new(file: TrailFile, who: Who, failure: AuditFailure) -> Self {
         Self {
             file,
             who,
             totals: Totals::default(),
             doomed: false,
             closing: false,
+            failure,
             anchored: Anchored::NEVER,
         }
     }
@@ -66,6 +69,7 @@ impl Session {
             totals: orphan.totals,
             doomed: false,
             closing: false,
+            failure: facts.grant.audit_failure,
             anchored: Anchored::NEVER,
         }
     }
@@ -74,7 +78,7 @@ impl Session {
     pub(super) fn orphaned(orphan: Orphan) -> Self {
         Self {
             totals: orphan.totals,
-            ..Self::new(orphan.file, orphan.who)
+            ..Self::new(orphan.file, orphan.who, AuditFailure::Closed)
         }
     }
 

@@ -128,6 +128,12 @@ impl Writer {
                     // Nobody may wait any more: then it was too late, and the call was not made.
                     self.waiting.remove(&receipt).map(|call| call.send(()));
                 }
+                Step::Answer(Ok(AuditToPeer::Waived(receipt))) => {
+                    tracing::warn!(
+                        "a call goes on without a record: audit_failure is open for its session"
+                    );
+                    self.waiting.remove(&receipt).map(|call| call.send(()));
+                }
                 Step::Answer(Ok(AuditToPeer::Failed(receipt))) => {
                     self.waiting.remove(&receipt);
                 }

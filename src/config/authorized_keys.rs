@@ -23,7 +23,7 @@ const KEY_TYPES: [&str; 7] = [
 
 /// Options of sshd(8), and of ours to come, that would restrict or widen a key. A line that has one is refused: taken
 /// without it, the key could do more than its line says.
-const NOT_YET: [&str; 25] = [
+const NOT_YET: [&str; 24] = [
     "agent-forwarding",
     "cert-authority",
     "command",
@@ -48,7 +48,6 @@ const NOT_YET: [&str; 25] = [
     "verify-required",
     "x11-forwarding",
     "zos-key-ring-label",
-    "break-glass",
 ];
 
 /// The shortest RSA key that is accepted, and the shortest that is not warned about: NIST SP 800-131A, SP 800-57.
@@ -147,7 +146,7 @@ fn one(
         let (kind, rest) = split_word(rest);
         (options, kind, rest)
     };
-    let (view, network) = apply(&options, default, network, known_roles)?;
+    let (view, network, break_glass) = apply(&options, default, network, known_roles)?;
     if !is_key_type(kind) {
         return Err(no_key_type(kind));
     }
@@ -175,6 +174,7 @@ fn one(
         role: view.name,
         config: view.config,
         network: network.unwrap_or(view.network),
+        break_glass,
     };
     Ok((key, bits))
 }
@@ -289,8 +289,8 @@ fn apply(
     default: &RoleView,
     network: Option<Network>,
     known_roles: &[RoleView],
-) -> Result<(RoleView, Option<Network>), String> {
-    let (mut view, mut net) = (default.clone(), network);
+) -> Result<(RoleView, Option<Network>, bool), String> {
+    let (mut view, mut net, mut break_glass) = (default.clone(), network, false);
     for (i, (name, value)) in options.iter().enumerate() {
         let shown = escape(value.as_deref().unwrap_or_default().as_bytes(), 64);
         if options.iter().take(i).any(|(before, _)| before == name) {
@@ -310,6 +310,10 @@ fn apply(
             ("network", _) => {
                 return Err(format!("network \"{shown}\" is neither shared nor none"));
             }
+            ("break-glass", None) => break_glass = true,
+            ("break-glass", Some(_)) => {
+                return Err("option \"break-glass\" takes no value".to_owned());
+            }
             (name, _) if NOT_YET.contains(&name) => {
                 return Err(format!(
                     "option \"{name}\" is not supported yet, and the key is not accepted without it"
@@ -317,7 +321,7 @@ fn apply(
             }
             (name, _) => {
                 let name = escape(name.as_bytes(), 64);
-                return Err(match nearest(&name, &["role", "network"]) {
+                return Err(match nearest(&name, &["role", "network", "break-glass"]) {
                     Some(known) => {
                         format!("option \"{name}\" is unknown; \"{known}\" may be meant")
                     }
@@ -326,7 +330,7 @@ fn apply(
             }
         }
     }
-    Ok((view, net))
+    Ok((view, net, break_glass))
 }
 
 /// The first word and what follows it.

@@ -10,7 +10,7 @@ use super::language::{digest, parse, position};
 use super::problem::{ConfigError, Problem, Warning};
 use super::roles::{self, Offered, RoleView};
 use super::value::Value;
-use crate::model::{Network, RecordingMode, Role, escape, nearest};
+use crate::model::{AuditFailure, Network, RecordingMode, Role, escape, nearest};
 use crate::wire::limits::PASSWORD_BYTES;
 use crate::wire::{AuthorizedKey, OwnRole};
 
@@ -21,7 +21,7 @@ pub(super) const FILE_BYTES: u64 = 1024 * 1024;
 const BANNER_BYTES: usize = 4096;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 15] = [
     "authorized_keys",
     "password",
     "username",
@@ -33,6 +33,7 @@ pub(super) const NAMES: [&str; 14] = [
     "sftp",
     "shell",
     "recording",
+    "audit_failure",
     "banner",
     "log_level",
     "read_only_without_idmap",
@@ -62,6 +63,8 @@ pub struct Options {
     pub sftp: bool,
     /// What is recorded of sessions.
     pub recording: RecordingMode,
+    /// What becomes of a session whose records cannot be kept.
+    pub audit_failure: AuditFailure,
     /// Shown before authentication; empty for none.
     pub banner: String,
     /// How much is logged.
@@ -208,6 +211,18 @@ impl Options {
         let folders = reader.folders();
         let sftp = reader.bool("sftp").unwrap_or(true);
         let recording = reader.recording();
+        let audit_failure = reader.one_of(
+            "audit_failure",
+            "closed",
+            |name| {
+                AuditFailure::ALL
+                    .into_iter()
+                    .find(|failure| failure.as_str() == name)
+            },
+            "closed or open",
+        );
+        // A wrong one is among the problems.
+        let audit_failure = audit_failure.unwrap_or(AuditFailure::Closed);
         let banner = reader.banner();
         let log_level = reader.one_of(
             "log_level",
@@ -279,6 +294,7 @@ impl Options {
                         folders,
                         sftp,
                         recording,
+                        audit_failure,
                         banner,
                         log_level,
                         read_only_without_idmap,

@@ -124,6 +124,7 @@ impl Options {
                 default_config: config,
                 default_network: self.network.unwrap_or(network),
                 recording: self.recording,
+                audit_failure: self.audit_failure,
             },
             broker: BrokerConfig {
                 log_level: log_level.clone(),

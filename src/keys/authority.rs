@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::error::KeysError;
 use super::request::{Form, Request, signed_bytes};
-use crate::model::{Grant, KeyIdentity, Login, escape};
+use crate::model::{AuditFailure, Grant, KeyIdentity, Login, escape};
 use crate::wire::limits::{AUTH_BLOB_BYTES, PASSWORD_BYTES};
 use crate::wire::{AuthorizedKey, Fault, KeysConfig};
 
@@ -103,6 +103,7 @@ impl Authority {
                 config: config.default_config,
                 network: config.default_network,
                 recording: config.recording,
+                audit_failure: config.audit_failure,
             },
             username: std::mem::take(&mut config.username),
         })
@@ -182,6 +183,10 @@ impl Authority {
                 config: key.config,
                 network: key.network,
                 recording: self.of_password.recording,
+                audit_failure: match key.break_glass {
+                    true => AuditFailure::Open,
+                    false => self.of_password.audit_failure,
+                },
             }),
             Err(reason) => Verdict::Refuse(reason),
         }

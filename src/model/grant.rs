@@ -121,6 +121,30 @@ impl RecordingMode {
     }
 }
 
+/// What becomes of a session whose records cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditFailure {
+    /// It does not begin, makes no changing call, and ends.
+    Closed,
+    /// It goes on, and what is lost is counted.
+    Open,
+}
+
+impl AuditFailure {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Closed, Self::Open];
+
+    /// Its name in options.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// Which key proved a login, as the audit record names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyIdentity {
@@ -156,6 +180,8 @@ pub struct Grant {
     pub network: Network,
     /// What is recorded.
     pub recording: RecordingMode,
+    /// What becomes of it when its records cannot be kept.
+    pub audit_failure: AuditFailure,
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ mod program;
 mod text;
 
 pub use grant::{
-    ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, RecordingMode, Role, RoleError,
+    AuditFailure, ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, RecordingMode, Role,
+    RoleError,
 };
 pub use id::{ChannelNumber, ConnectionId, SessionId};
 pub use nearest::{close, nearest};

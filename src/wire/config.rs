@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ConfigAccess, Network, RecordingMode, Role};
+use crate::model::{AuditFailure, ConfigAccess, Network, RecordingMode, Role};
 
 /// What `serve` hands to the warden when it turns into it, in a sealed memory file: already parsed, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub struct KeysConfig {
     pub default_network: Network,
     /// What is recorded of sessions.
     pub recording: RecordingMode,
+    /// What becomes of a session whose records cannot be kept, unless its key is for breaking the glass.
+    pub audit_failure: AuditFailure,
 }
 
 /// One good line of `authorized_keys`.
@@ -81,6 +83,8 @@ pub struct AuthorizedKey {
     pub config: ConfigAccess,
     /// Which network it sees.
     pub network: Network,
+    /// Whether it logs in when nothing can be put on record any more.
+    pub break_glass: bool,
 }
 
 /// What the broker needs, in a sealed memory file that nobody else reads.

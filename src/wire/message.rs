@@ -290,6 +290,8 @@ pub enum AuditToPeer {
     Durable(u64),
     /// It could not be written.
     Failed(u64),
+    /// It could not be written, and the session goes on all the same: its key or the options say so.
+    Waived(u64),
 }
 
 /// What the warden says to the broker.

@@ -251,3 +251,79 @@ fn a_full_disk_fails_the_receipts_and_is_tried_again() {
         (kept + 12, Some("session.close"))
     );
 }
+
+#[test]
+fn what_breaks_the_glass_goes_on_without_a_record_and_is_counted() {
+    let Some(directory) = small(c"size=16m,nr_inodes=600") else {
+        return;
+    };
+    let server = Server::start(&directory);
+    server.server_start();
+    reserve(&directory);
+    let files = fill(&directory);
+    let mut closed_ones = Vec::new();
+    while let AuditToWarden::Opened(sid) = server.open(&facts()) {
+        closed_ones.push(sid);
+    }
+    let mut open = facts();
+    open.grant.audit_failure = AuditFailure::Open;
+    let connection = server.connect(open.cid, None);
+    opened(server.open(&open), open.sid);
+    for _ in 0..3 {
+        assert_eq!(tell_durably(&connection, exec()), AuditToPeer::Waived(7));
+    }
+    closed(server.close(open.sid), open.sid);
+    for file in files {
+        fs::remove_file(file).unwrap();
+    }
+    for sid in closed_ones {
+        closed(server.close(sid), sid);
+    }
+    server.stop();
+    let report = directory.verify();
+    assert_eq!(report.exit_code(), 0, "{}", report.to_text());
+    let lost = |record: &Value| record["d"]["resource"] == "records lost to a full disk";
+    let records = directory.records("ledger/000001.jsonl");
+    // Its opening, what was said with a receipt, its end.
+    let counted = records
+        .iter()
+        .find(|record| lost(record))
+        .expect("nothing is counted");
+    assert_eq!(counted["d"]["limit"], 5, "{counted}");
+}
+
+#[test]
+fn a_session_that_may_goes_on_when_its_own_room_is_used_up() {
+    let Some(directory) = small(c"size=512k") else {
+        return;
+    };
+    let server = Server::start(&directory);
+    let mut facts = facts();
+    facts.grant.audit_failure = AuditFailure::Open;
+    let connection = server.connect(facts.cid, None);
+    opened(server.open(&facts), facts.sid);
+    let files = fill(&directory);
+    let long = Record::new(Event::Exec {
+        command: "x".repeat(4000),
+        bytes: 1,
+        sha256: "y".repeat(4000),
+        pid: 1,
+    });
+    let mut answers = Vec::new();
+    // More than its room and all that waits in memory.
+    for _ in 0..100 {
+        answers.push(tell_durably(&connection, long.clone()));
+    }
+    assert_eq!(answers.last(), Some(&AuditToPeer::Waived(7)));
+    assert!(!answers.contains(&AuditToPeer::Failed(7)), "{answers:?}");
+    for file in files {
+        fs::remove_file(file).unwrap();
+    }
+    closed(server.close(facts.sid), facts.sid);
+    server.stop();
+    let records = directory.records(&directory.session(facts.sid));
+    let close = records.last().unwrap();
+    assert_eq!(close["type"], "session.close");
+    assert!(close["d"]["dropped"].as_u64() > Some(0), "{close}");
+    assert_eq!(directory.verify().exit_code(), 0);
+}

@@ -16,8 +16,8 @@ use std::thread::JoinHandle;
 
 use hassio_sshd::audit::{self, AuditError, verify};
 use hassio_sshd::model::{
-    ChannelNumber, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, Peer,
-    RecordingMode, SessionId,
+    AuditFailure, ChannelNumber, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network,
+    Peer, RecordingMode, SessionId,
 };
 use hassio_sshd::wire::{
     ApiDecision, AuditConfig, AuditToPeer, AuditToWarden, Event, Link, LinkError, Outcome, Record,
@@ -246,6 +246,7 @@ fn facts() -> SessionFacts {
             config: ConfigAccess::ReadWrite,
             network: Network::Shared,
             recording: RecordingMode::Output,
+            audit_failure: AuditFailure::Closed,
         },
     }
 }

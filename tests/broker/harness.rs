@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use hassio_sshd::broker::{self, BrokerError};
 use hassio_sshd::model::{
-    ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, RecordingMode, SessionId,
+    AuditFailure, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, RecordingMode,
+    SessionId,
 };
 use hassio_sshd::wire::{
     AuditToPeer, BrokerConfig, BrokerToWarden, Event, Link, Record, ReportToAudit, WardenToBroker,
@@ -233,6 +234,7 @@ impl Broker {
                 config: ConfigAccess::ReadOnly,
                 network: Network::None,
                 recording: RecordingMode::Output,
+                audit_failure: AuditFailure::Closed,
             },
         };
         self.warden()

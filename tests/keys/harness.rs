@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use hassio_sshd::keys::{self, KeysError};
-use hassio_sshd::model::{ConfigAccess, ConnectionId, Grant, Network, Peer, RecordingMode};
+use hassio_sshd::model::{
+    AuditFailure, ConfigAccess, ConnectionId, Grant, Network, Peer, RecordingMode,
+};
 use hassio_sshd::sys::random;
 use hassio_sshd::wire::{
     AuditToPeer, AuthorizedKey, ConnectionToKeys, Event, Fault, KeysConfig, KeysToConnection,
@@ -65,6 +67,7 @@ pub(crate) fn authorized(blob: Vec<u8>) -> AuthorizedKey {
         role: "observer".parse().unwrap(),
         config: ConfigAccess::ReadOnly,
         network: Network::None,
+        break_glass: false,
     }
 }
 
@@ -93,6 +96,7 @@ impl Server {
             default_config: ConfigAccess::ReadWrite,
             default_network: Network::Shared,
             recording: RecordingMode::Output,
+            audit_failure: AuditFailure::Closed,
         };
         let (warden, wardens) = Link::pair().unwrap();
         let (audit, audits) = Link::pair().unwrap();

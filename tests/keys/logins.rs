@@ -1,6 +1,6 @@
 //! Who logs in, and with what.
 
-use hassio_sshd::model::{ConfigAccess, Login};
+use hassio_sshd::model::{AuditFailure, ConfigAccess, Login};
 use hassio_sshd::wire::KeysToConnection;
 use sha2::{Digest, Sha256};
 use signature::Signer;
@@ -49,6 +49,19 @@ fn an_ed25519_and_an_ecdsa_key_log_in_and_may_then_rekey() {
             ));
         }
         assert_eq!(server.reasons(), ["good signature"]);
+    }
+}
+
+#[test]
+fn only_the_key_for_it_breaks_the_glass() {
+    let (safe, daily) = (ed25519(), ed25519());
+    let mut line = authorized(blob(&safe));
+    line.break_glass = true;
+    let server = Server::new(vec![line, authorized(blob(&daily))], None);
+    for (key, expected) in [(safe, AuditFailure::Open), (daily, AuditFailure::Closed)] {
+        let client = server.connect();
+        assert_eq!(client.log_in(&key), KeysToConnection::Granted);
+        assert_eq!(server.granted().1.audit_failure, expected);
     }
 }
 

@@ -92,6 +92,7 @@ fn no_restriction_is_ever_passed_over() {
     assert!(refused(&format!("network=host {KEY}")).contains("neither shared nor none"));
     assert!(refused(&format!("role=admin,role=observer {KEY}")).contains("twice"));
     assert!(refused(&format!("role=\"admin {KEY}")).contains("quotation mark"));
+    assert!(refused(&format!("break-glass=yes {KEY}")).contains("takes no value"));
     assert!(refused("role=admin").contains("missing"));
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{Environment, Offered, Places};
-use crate::model::ConfigAccess;
+use crate::model::{AuditFailure, ConfigAccess};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJxvJlxJTgwZTDzQHiDbAjqUKRkbQAfJYM1oBVG7D2rJ me@home";
@@ -96,6 +96,30 @@ fn what_is_recorded_is_output_unless_the_options_say_otherwise() {
     let yaml = format!("authorized_keys:\n  - {KEY}\nrecording: off\n");
     let yaml = configs(read_as(yaml, "yaml").unwrap());
     assert_eq!(yaml.keys.recording, RecordingMode::Off);
+}
+
+#[test]
+fn nobody_goes_on_unrecorded_but_by_option_or_key() {
+    for (more, expected) in [
+        ("", AuditFailure::Closed),
+        (r#", "audit_failure": "closed""#, AuditFailure::Closed),
+        (r#", "audit_failure": "open""#, AuditFailure::Open),
+    ] {
+        let lines = format!(r#""{KEY}""#);
+        let read = read(&format!(r#"{{"authorized_keys": [{lines}]{more}}}"#));
+        let keys = configs(read.unwrap()).keys;
+        assert_eq!(keys.audit_failure, expected, "{more}");
+        assert!(!keys.authorized_keys[0].break_glass);
+    }
+    let of_key = read(&format!(
+        r#"{{"authorized_keys": ["break-glass,role=observer {KEY}"]}}"#
+    ));
+    assert!(configs(of_key.unwrap()).keys.authorized_keys[0].break_glass);
+    let wrong = read(&format!(
+        r#"{{"authorized_keys": ["{KEY}"], "audit_failure": "ajar"}}"#
+    ));
+    let said = format!("{:?}", wrong.err());
+    assert!(said.contains("closed or open"), "{said}");
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn what_a_process_says_wrongly_ends_it_and_nothing_else() {
         config: hassio_sshd::model::ConfigAccess::Absent,
         network: hassio_sshd::model::Network::None,
         recording: hassio_sshd::model::RecordingMode::Off,
+        audit_failure: hassio_sshd::model::AuditFailure::Closed,
     };
     let other = server.background("sleep 101");
     server.find("sleep 101");
