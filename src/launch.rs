@@ -386,8 +386,8 @@ pub(crate) fn start_log(level: &str) {
     log.try_init().ok();
 }
 
-/// Writes a line to stderr if there is room for it, and drops it if not: who does not read the log does not stop the
-/// server.
+/// Writes a line to stderr if there is room for it, and drops it if not: who does not read the log, and a full disk under
+/// it, do not stop the server.
 struct Patient;
 
 /// What a pipe takes whole or not at all: PIPE_BUF, pipe(7).
@@ -404,10 +404,8 @@ impl Write for Patient {
                 }
                 _ => stderr.lock().write_all(line),
             };
-            match written {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                written => written?,
-            }
+            // An error here would be printed to where nothing can be printed, and that is a panic.
+            written.ok();
         }
         Ok(line.len())
     }

@@ -17,6 +17,7 @@ mod auth;
 mod clients;
 mod escape;
 mod flood;
+mod full_disk;
 mod harness;
 mod layers;
 mod login;
