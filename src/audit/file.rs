@@ -60,6 +60,8 @@ pub(super) enum Promise {
     Signed,
     /// To the signer: the ledger names the next key.
     Certified,
+    /// To the retention: what is recorded as expired may go.
+    Expired,
 }
 
 /// The file's backlog is full: the record was not taken.
@@ -94,6 +96,10 @@ impl TrailFile {
             failing: false,
             promises: Vec::new(),
         }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     pub(super) fn head(&self) -> Head {

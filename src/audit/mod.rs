@@ -16,6 +16,7 @@ mod outbox;
 pub mod record;
 mod recovery;
 mod reserve;
+mod retention;
 mod rights;
 mod room;
 mod serve;

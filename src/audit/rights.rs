@@ -66,6 +66,7 @@ impl Witness {
             | Event::SegmentSeal { .. }
             | Event::Anchor { .. }
             | Event::Checkpoint { .. }
+            | Event::Expire { .. }
             | Event::ClockStep { .. } => Self::Audit,
         }
     }
@@ -112,6 +113,7 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::ConnClose { .. }
         | Event::ConnFolded { .. }
         | Event::Anchor { .. }
+        | Event::Expire { .. }
         | Event::ClockStep { .. }
         | Event::ChannelOpen { .. }
         | Event::ChannelClose { .. }

@@ -10,6 +10,7 @@ use super::outbox::Outbox;
 use super::record::{Entry, Who};
 use super::recovery::Orphan;
 use super::reserve::Reserve;
+use super::retention::Retention;
 use super::rights::{Haste, Witness, haste};
 use super::sessions::{Connections, NotTaken, Session, who};
 use super::store::Store;
@@ -39,6 +40,7 @@ pub(super) struct Guest {
 pub(super) struct Room {
     pub(super) store: Store,
     pub(super) reserve: Reserve,
+    pub(super) retention: Retention,
     pub(super) boot: String,
     pub(super) segment: u64,
     pub(super) ledger: TrailFile,
@@ -483,6 +485,7 @@ impl Room {
             Promise::Anchored(sid) => self.store.unmark(sid),
             Promise::Signed => self.publish(),
             Promise::Certified => self.follow_key(),
+            Promise::Expired => self.remove_expired(),
         }
     }
 
@@ -512,7 +515,8 @@ impl Room {
                 | Promise::Recovered(_)
                 | Promise::Anchored(_)
                 | Promise::Signed
-                | Promise::Certified,
+                | Promise::Certified
+                | Promise::Expired,
                 _,
             ) => {}
         }

@@ -10,6 +10,7 @@ use super::outbox::Outbox;
 use super::record::Who;
 use super::recovery::{self, Found};
 use super::reserve::Reserve;
+use super::retention::Retention;
 use super::rights::Witness;
 use super::room::{Guest, GuestLink, Placed, Room, WardenLink, answer, segment};
 use super::sessions::Connections;
@@ -64,6 +65,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         segment: number,
         store,
         reserve,
+        retention: Retention::new(config.record_days, now),
         boot,
         warden,
         outbox: Outbox::default(),
@@ -121,7 +123,8 @@ impl Room {
             self.write_folds(now);
         }
         self.settle(now)?;
-        // Last: nobody waits for it.
+        // Last: nobody waits for these.
+        self.expire(now);
         self.reserve.fill(&self.store, now);
         Ok(turn)
     }
@@ -137,6 +140,7 @@ impl Room {
         due.extend(self.folds.due());
         due.extend(self.attest_due(Instant::now()));
         due.push(self.reserve.due());
+        due.push(self.retention.due(Instant::now()));
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);
         }

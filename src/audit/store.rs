@@ -14,6 +14,7 @@ const LEDGER: &str = "ledger";
 const OPEN: &str = "open";
 const QUARANTINE: &str = "quarantine";
 const SPARE: &str = "spare";
+const SESSIONS: &str = "sessions";
 /// Ledger segments, and open sessions, that a start looks at.
 const ENTRIES: usize = 100_000;
 
@@ -34,7 +35,7 @@ impl Store {
                 })
         };
         let (ledger, open) = (make(LEDGER)?, make(OPEN)?);
-        make("sessions")?;
+        make(SESSIONS)?;
         make(SPARE)?;
         Ok(Self { root, ledger, open })
     }
@@ -221,6 +222,61 @@ impl Store {
         file.sync_all()?;
         let parent = id.strip_suffix(name).unwrap_or_default();
         Ok(format!("{parent}{torn_name}"))
+    }
+
+    /// The files of sessions that began before the day of `limit`, the oldest first.
+    pub(super) fn sessions_before(&self, limit: Timestamp) -> Vec<String> {
+        let limit = day(limit);
+        let mut level = vec![SESSIONS.to_owned()];
+        for _ in 0..3 {
+            level = level.iter().flat_map(|path| self.below(path)).collect();
+            // Years, months and days are written so that their order is that of their names.
+            level.retain(|path| {
+                limit
+                    .get(..path.len())
+                    .is_some_and(|limit| path.as_str() <= limit)
+            });
+        }
+        level.retain(|path| *path < limit);
+        let files = level.iter().flat_map(|path| self.below(path));
+        files.filter(|file| file.ends_with(".jsonl")).collect()
+    }
+
+    fn below(&self, path: &str) -> Vec<String> {
+        let names = self
+            .root
+            .descend(path)
+            .and_then(|directory| directory.names(ENTRIES));
+        let mut names = names.unwrap_or_default();
+        names.sort_unstable();
+        names
+            .into_iter()
+            .map(|name| format!("{path}/{name}"))
+            .collect()
+    }
+
+    /// Removes a file, what was torn off it, and the folders that are empty then.
+    pub(super) fn remove(&self, id: &str) -> KernelResult<()> {
+        let (folder, name) = split(id);
+        let directory = self.root.descend(folder)?;
+        directory.remove(name)?;
+        let torn = format!("{name}.torn");
+        for other in directory.names(ENTRIES)? {
+            if other.starts_with(&torn) {
+                directory.remove(&other)?;
+            }
+        }
+        directory.sync()?;
+        let mut path = folder;
+        while path.contains('/') {
+            let (parent, name) = split(path);
+            match self.root.descend(parent)?.remove_directory(name) {
+                Ok(()) => path = parent,
+                Err(Errno::ENOTEMPTY | Errno::EEXIST) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 
     /// Puts a damaged file aside; where it is then.

@@ -19,9 +19,12 @@ pub(super) const FILE_BYTES: u64 = 1024 * 1024;
 
 /// The longest banner; it is sent to everybody who connects.
 const BANNER_BYTES: usize = 4096;
+/// How many days records may be kept, and are if nothing is said.
+const DAYS: std::ops::RangeInclusive<u32> = 7..=3650;
+const RECORD_DAYS: u32 = 365;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 16] = [
     "authorized_keys",
     "password",
     "username",
@@ -34,6 +37,7 @@ pub(super) const NAMES: [&str; 15] = [
     "shell",
     "recording",
     "audit_failure",
+    "record_days",
     "banner",
     "log_level",
     "read_only_without_idmap",
@@ -63,6 +67,8 @@ pub struct Options {
     pub sftp: bool,
     /// What is recorded of sessions.
     pub recording: RecordingMode,
+    /// How many days records are kept.
+    pub record_days: u32,
     /// What becomes of a session whose records cannot be kept.
     pub audit_failure: AuditFailure,
     /// Shown before authentication; empty for none.
@@ -221,7 +227,8 @@ impl Options {
             },
             "closed or open",
         );
-        // A wrong one is among the problems.
+        let record_days = reader.days("record_days", RECORD_DAYS);
+        // What is wrong is among the problems.
         let audit_failure = audit_failure.unwrap_or(AuditFailure::Closed);
         let banner = reader.banner();
         let log_level = reader.one_of(
@@ -294,6 +301,7 @@ impl Options {
                         folders,
                         sftp,
                         recording,
+                        record_days,
                         audit_failure,
                         banner,
                         log_level,
@@ -380,6 +388,22 @@ impl Reader {
             Value::Bool(value) => Some(value),
             other => self.wrong(name, other.shown(), "true or false"),
         }
+    }
+
+    /// A number of days; what is not given, or wrong, is `default`.
+    fn days(&mut self, name: &'static str, default: u32) -> u32 {
+        let Some(value) = self.take(name) else {
+            return default;
+        };
+        let days = match &value {
+            Value::Number(text) => text.parse().ok().filter(|days| DAYS.contains(days)),
+            _ => None,
+        };
+        days.unwrap_or_else(|| {
+            let right = format!("a number of days, {} to {}", DAYS.start(), DAYS.end());
+            self.wrong::<()>(name, value.shown(), &right);
+            default
+        })
     }
 
     fn one_of<T>(

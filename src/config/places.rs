@@ -136,6 +136,7 @@ impl Options {
             audit: AuditConfig {
                 log_level,
                 directory: places.data_dir.join("audit"),
+                record_days: self.record_days,
                 boot: environment.boot,
             },
         }

@@ -126,6 +126,14 @@ impl Directory {
         unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir)
     }
 
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// ENOTEMPTY; ENOENT.
+    pub fn remove_directory(&self, name: &str) -> nix::Result<()> {
+        unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)
+    }
+
     /// Moves a file; never onto another. renameat2(2), RENAME_NOREPLACE.
     ///
     /// # Errors

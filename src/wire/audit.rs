@@ -241,6 +241,12 @@ pub enum Event {
     Checkpoint {
         note: Vec<String>,
     },
+    Expire {
+        file: String,
+        records: u64,
+        head: String,
+        reason: String,
+    },
     ClockStep {
         step_ms: i64,
     },
@@ -284,6 +290,7 @@ impl Event {
             Self::SegmentSeal { .. } => "segment.seal",
             Self::Anchor { .. } => "anchor",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::Expire { .. } => "expire",
             Self::ClockStep { .. } => "clock.step",
         }
     }

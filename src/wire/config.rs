@@ -122,6 +122,8 @@ pub struct AuditConfig {
     pub log_level: String,
     /// Where its files lie: `<data-dir>/audit`.
     pub directory: PathBuf,
+    /// How many days records are kept.
+    pub record_days: u32,
     /// The first eight hexadecimal digits of the kernel's boot id; `audit` itself adds which start it is.
     pub boot: String,
 }

@@ -34,7 +34,7 @@ fn lives() -> (Directory, Vec<String>) {
 }
 
 impl Directory {
-    fn lines(&self, file: &str) -> Vec<Vec<u8>> {
+    pub(super) fn lines(&self, file: &str) -> Vec<Vec<u8>> {
         let text = fs::read(self.0.join(file)).unwrap();
         text.split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
@@ -51,7 +51,7 @@ impl Directory {
     }
 
     /// Numbers and chains lines anew, as somebody does who knows the format.
-    fn rechain(&self, file: &str, lines: &[Vec<u8>], start: Head) {
+    pub(super) fn rechain(&self, file: &str, lines: &[Vec<u8>], start: Head) {
         let mut prev = start;
         let mut chained = Vec::new();
         for (seq, line) in lines.iter().enumerate() {
@@ -90,7 +90,7 @@ impl Directory {
     }
 
     /// Asks both verifiers; they must agree.
-    fn must_be(&self, what: &str, code: u8, at: &str) -> Value {
+    pub(super) fn must_be(&self, what: &str, code: u8, at: &str) -> Value {
         self.must_be_against(what, code, at, None)
     }
 
@@ -532,7 +532,7 @@ fn yesterday_cannot_be_signed_with_the_key_of_today() {
         .replace("\"pid\":2", "\"pid\":3")
         .into();
     mutant.rechain(&sessions[0], &lines, chain::START);
-    resign(&mutant, &sessions[0], &today, &private);
+    resign(&mutant, &today, &private, str::to_owned);
     let records = mutant.everything(LEDGER);
     let at = records
         .iter()
@@ -547,7 +547,7 @@ fn yesterday_cannot_be_signed_with_the_key_of_today() {
     let mutant = directory.copy();
     mutant.rechain(&sessions[0], &lines, chain::START);
     let yesterday = Key::parse(first_key.lines().nth(2).unwrap()).unwrap();
-    resign(&mutant, &sessions[0], &yesterday, &private);
+    resign(&mutant, &yesterday, &private, str::to_owned);
     mutant.must_be(
         "in the name of yesterday's",
         12,
@@ -570,7 +570,7 @@ fn make_yesterdays(directory: &Directory) {
     fs::write(path, format!("{}\n", lines.join("\n"))).unwrap();
 }
 
-fn signing_key(file: &str) -> (Key, ed25519_dalek::SigningKey) {
+pub(super) fn signing_key(file: &str) -> (Key, ed25519_dalek::SigningKey) {
     let lines: Vec<&str> = file.lines().collect();
     let mut seed = [0; 32];
     for (at, byte) in seed.iter_mut().enumerate() {
@@ -580,24 +580,26 @@ fn signing_key(file: &str) -> (Key, ed25519_dalek::SigningKey) {
     (Key::parse(lines[2]).unwrap(), private)
 }
 
-/// Chains the ledger anew with the session's changed heads in it, and signs its checkpoints with this key.
-fn resign(directory: &Directory, session: &str, key: &Key, private: &ed25519_dalek::SigningKey) {
-    let heads: Vec<String> = directory
-        .everything(session)
-        .iter()
-        .map(|record| record["hash"].as_str().unwrap().to_owned())
-        .collect();
+/// Chains the ledger anew, with the heads in it that the sessions' files have now, and signs its checkpoints with this key.
+pub(super) fn resign(
+    directory: &Directory,
+    key: &Key,
+    private: &ed25519_dalek::SigningKey,
+    change: impl Fn(&str) -> String,
+) {
     let ledgers = |file: &String| file.starts_with("ledger/");
     let mut start = chain::START;
     for segment in directory.files().into_iter().filter(ledgers) {
         let mut lines: Vec<Vec<u8>> = Vec::new();
         for line in directory.lines(&segment) {
             let mut record: Value = serde_json::from_slice(&line).unwrap();
-            let text = String::from_utf8(line).unwrap();
+            let text = change(&String::from_utf8(line).unwrap());
             let text = match record["type"].as_str().unwrap() {
-                "anchor" if record["d"]["file"] == session => {
-                    let records = record["d"]["records"].as_u64().unwrap();
-                    let head = &heads[usize::try_from(records).unwrap() - 1];
+                "anchor" => {
+                    let session = directory.everything(record["d"]["file"].as_str().unwrap());
+                    let records =
+                        usize::try_from(record["d"]["records"].as_u64().unwrap()).unwrap();
+                    let head = session[records - 1]["hash"].as_str().unwrap();
                     text.replace(record["d"]["head"].as_str().unwrap(), head)
                 }
                 "checkpoint" => {

@@ -29,6 +29,7 @@ mod crash;
 mod disk;
 mod evidence;
 mod life;
+mod retention;
 mod trail;
 
 type Guest = Link<ReportToAudit, AuditToPeer>;
@@ -143,6 +144,7 @@ impl Server {
         let config = AuditConfig {
             log_level: "info".to_owned(),
             directory: directory.0.clone(),
+            record_days: 365,
             boot: "0123abcd".to_owned(),
         };
         let fd = fs::File::open(&directory.0).unwrap().into();

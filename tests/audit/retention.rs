@@ -1,0 +1,105 @@
+//! What is old goes, and verifies as gone by rule.
+
+use std::time::{Duration, Instant};
+
+use hassio_sshd::audit::chain;
+
+use super::evidence::{resign, signing_key};
+use super::*;
+
+/// A trail of a life of the server in 2020, with a session in it, and one of today.
+fn years() -> (Directory, String, String) {
+    let directory = Directory::new();
+    let session = |sid: Option<&str>| {
+        let server = Server::start(&directory);
+        server.server_start();
+        let mut facts = facts();
+        if let Some(sid) = sid {
+            facts.sid = sid.parse().unwrap();
+        }
+        opened(server.open(&facts), facts.sid);
+        closed(server.close(facts.sid), facts.sid);
+        server.stop();
+        directory.session(facts.sid)
+    };
+    // UUIDv7: of 2020-01-02.
+    let old = session(Some("016f6423-5000-7000-8000-000000000001"));
+    assert!(old.starts_with("sessions/2020/01/02/"), "{old}");
+    let new = session(None);
+    let past = |text: &str| {
+        let at = text.find("\"ts\":\"").unwrap() + 6;
+        format!("{}2020-01-02{}", &text[..at], &text[at + 10..])
+    };
+    let lines: Vec<Vec<u8>> = directory
+        .lines(&old)
+        .into_iter()
+        .map(|line| past(&String::from_utf8(line).unwrap()).into_bytes())
+        .collect();
+    directory.rechain(&old, &lines, chain::START);
+    let held = fs::read_to_string(directory.0.join("keys/current")).unwrap();
+    let (key, private) = signing_key(&held);
+    // The first segment only: the second one is of today.
+    resign(&directory, &key, &private, |text| {
+        match text.contains("\"boot\":\"0123abcd-1\"") {
+            true => past(text),
+            false => text.to_owned(),
+        }
+    });
+    directory.must_be("before anything expires", 0, "");
+    (directory, old, new)
+}
+
+#[test]
+fn what_is_older_than_its_days_goes_and_verifies_as_expired() {
+    let (directory, old, new) = years();
+    fs::write(directory.0.join(format!("{old}.torn")), "{").unwrap();
+    let server = Server::start(&directory);
+    let end = Instant::now() + Duration::from_secs(10);
+    let there = |file: &str| directory.0.join(file).exists();
+    while there(&old) || there("ledger/000001.jsonl") {
+        assert!(Instant::now() < end, "{:?}", directory.files());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop();
+    assert!(there(&new) && there("ledger/000002.jsonl"));
+    assert!(!there("sessions/2020"), "empty folders go as well");
+    let records = directory.records("ledger/000003.jsonl");
+    let gone: Vec<&Value> = records
+        .iter()
+        .filter(|record| record["type"] == "expire")
+        .collect();
+    let files: Vec<&str> = gone
+        .iter()
+        .map(|record| record["d"]["file"].as_str().unwrap())
+        .collect();
+    assert_eq!(files, [old.as_str(), "ledger/000001.jsonl"]);
+    assert_eq!(
+        (&gone[0]["d"]["reason"], &gone[0]["d"]["records"]),
+        (&"age".into(), &2.into())
+    );
+    let report = directory.must_be("what is left", 0, "");
+    assert_eq!(
+        report["expired"], 1,
+        "the session was anchored in the segment that went with it: {report}"
+    );
+    // What is not said to be expired is missing all the same.
+    fs::remove_file(directory.0.join(&new)).unwrap();
+    directory.must_be("and a young one", 11, &format!("missing {new}"));
+}
+
+#[test]
+fn a_segment_that_does_not_follow_the_expired_one_is_found() {
+    let (directory, ..) = years();
+    let server = Server::start(&directory);
+    let end = Instant::now() + Duration::from_secs(10);
+    while directory.0.join("ledger/000001.jsonl").exists() {
+        assert!(Instant::now() < end, "{:?}", directory.files());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop();
+    let held = fs::read_to_string(directory.0.join("keys/current")).unwrap();
+    let (key, private) = signing_key(&held);
+    // All that is left, chained and signed anew, from nothing.
+    resign(&directory, &key, &private, str::to_owned);
+    directory.must_be("another beginning", 10, "prev ledger/000002.jsonl 0");
+}
