@@ -1,4 +1,4 @@
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -35,7 +35,9 @@ pub(super) struct Client {
     place: Place,
     token: Option<String>,
     level: Level,
-    http: OnceCell<blocking::Client>,
+    /// One for each limit: reqwest's blocking client waits so long for the answer's beginning and for each piece of it, while a
+    /// limit on the request itself would count up to the answer's end, however steadily it comes.
+    http: RefCell<Vec<(Option<Duration>, blocking::Client)>>,
 }
 
 /// One request.
@@ -128,7 +130,7 @@ impl Client {
             place,
             token,
             level,
-            http: OnceCell::new(),
+            http: RefCell::default(),
         }
     }
 
@@ -163,7 +165,7 @@ impl Client {
                 described(&request.body)
             )
         });
-        let http = self.http()?;
+        let http = self.http(limit)?;
         let origin = match &self.place {
             Place::Socket(_) => "http://hassio",
             Place::Address(address) => address.as_str(),
@@ -177,9 +179,6 @@ impl Client {
         let mut sent = http
             .request(method, format!("{origin}{}", request.path))
             .header(ACCEPT, request.accept);
-        if let Some(limit) = limit {
-            sent = sent.timeout(limit);
-        }
         if let (Place::Address(_), Some(token)) = (&self.place, &self.token) {
             let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
                 CliError::usage(
@@ -227,13 +226,14 @@ impl Client {
         })
     }
 
-    fn http(&self) -> Result<&blocking::Client, CliError> {
-        if let Some(http) = self.http.get() {
-            return Ok(http);
+    fn http(&self, limit: Option<Duration>) -> Result<blocking::Client, CliError> {
+        let mut made = self.http.borrow_mut();
+        if let Some((_, http)) = made.iter().find(|(of, _)| *of == limit) {
+            return Ok(http.clone());
         }
         let builder = blocking::Client::builder()
             .no_proxy()
-            .timeout(None)
+            .timeout(limit)
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -246,7 +246,8 @@ impl Client {
         let http = builder
             .build()
             .map_err(|error| self.unreachable(cause(&error)))?;
-        Ok(self.http.get_or_init(|| http))
+        made.push((limit, http.clone()));
+        Ok(http)
     }
 
     fn failed(&self, error: &reqwest::Error, limit: Option<Duration>, effect: Effect) -> CliError {
@@ -381,4 +382,54 @@ fn cause(error: &dyn std::error::Error) -> String {
         inner = source;
     }
     escape(inner.to_string().as_bytes(), API_ERROR_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A server that sends an answer's head, then ten pieces with such a pause before each.
+    fn trickle(pause: Duration) -> (Client, thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 4096];
+            assert!(stream.read(&mut head).unwrap() > 0);
+            let answer =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/tar\r\nContent-Length: 10\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+            for _ in 0..10 {
+                thread::sleep(pause);
+                // Whoever waits no longer has gone.
+                if stream.write_all(b"x").is_err() {
+                    return;
+                }
+            }
+        });
+        let client = Client::new(Place::Address(address), None, Level::Error);
+        (client, server)
+    }
+
+    #[test]
+    fn a_limit_is_that_of_each_piece_and_not_of_the_whole() {
+        let limit = Duration::from_millis(800);
+        let (client, server) = trickle(limit / 4);
+        let answer = client.ask(Request::get("/x").at_most(limit)).unwrap();
+        assert_eq!(answer.bytes, b"xxxxxxxxxx");
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn an_answer_that_stands_still_is_late() {
+        let (client, server) = trickle(Duration::from_millis(600));
+        let limit = Duration::from_millis(150);
+        let late = client.ask(Request::get("/x").at_most(limit)).err().unwrap();
+        assert!(matches!(late, CliError::Late { .. }), "{late:?}");
+        server.join().unwrap();
+    }
 }
