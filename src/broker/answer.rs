@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use super::head::HeadFault;
 use super::own::Ours;
 use super::pace::TooMany;
 use super::slot::Source;
@@ -54,6 +55,23 @@ impl Answer {
         Self {
             error: Some(format!("{fault}: {message}")),
             ..answer
+        }
+    }
+
+    /// The request is none.
+    pub(super) fn unfit(what: &str) -> Self {
+        Self::fault(ApiFault::Unfit, &format!("bad request: {what}"), "")
+    }
+
+    /// Its head is none.
+    pub(super) fn unread(fault: HeadFault) -> Self {
+        let status = match fault {
+            HeadFault::TooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            HeadFault::Ambiguous(_) => status(ApiFault::Unfit),
+        };
+        Self {
+            status,
+            ..Self::unfit(&fault.to_string())
         }
     }
 

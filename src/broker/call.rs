@@ -17,8 +17,8 @@ use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
 use super::{body, own, pace, session};
 use crate::model::{Login, escape};
-use crate::policy::endpoints::{self, Call, Effect, Endpoint, Reason, SETS_OPTIONS, Verdict};
-use crate::wire::{ApiDecision, ApiFault, Event, Outcome, Record, SESSION_PATH, WhoAmI};
+use crate::policy::endpoints::{self, Call, Effect, Endpoint, SETS_OPTIONS, Verdict};
+use crate::wire::{ApiDecision, Event, Outcome, Record, SESSION_PATH, WhoAmI};
 
 /// How much of a path a record keeps.
 const RECORDED_PATH_BYTES: usize = 1024;
@@ -96,7 +96,8 @@ async fn exchange(
         slot.has_read();
     }
     if let Some(fault) = seen.fault() {
-        return Err(unfit(broker, session, &asked, None, fault).await);
+        let record = asked.denied(None, fault.to_string());
+        return Err(session.refused(broker, record, Answer::unread(fault)).await);
     }
     if path == SESSION_PATH && method == "GET" && asked.query.is_none() {
         return who_am_i(broker, session, &asked).await;
@@ -115,8 +116,8 @@ async fn exchange(
             let body = match body::read(body, endpoint.body, &head.headers, slot.clone()).await {
                 Ok(body) => body,
                 Err(fault) => {
-                    let endpoint = Some(endpoint.name.clone());
-                    return Err(unfit(broker, session, &asked, endpoint, &fault).await);
+                    let record = asked.denied(Some(endpoint.name.clone()), fault.clone());
+                    return Err(session.refused(broker, record, Answer::unfit(&fault)).await);
                 }
             };
             forward(broker, session, &asked, &call, &head.headers, body).await
@@ -126,29 +127,10 @@ async fn exchange(
                 reason.endpoint().map(|it| it.name.clone()),
                 reason.to_string(),
             );
-            session.durable(broker, record).await?;
             tracing::debug!(sid = %session.sid, "refused: {reason}");
-            Err(refusal(session, &asked, &reason))
+            let answer = Answer::refusal(method, path, session.role(), &reason);
+            Err(session.refused(broker, record, answer).await)
         }
-    }
-}
-
-fn refusal(session: &Session, asked: &Asked<'_>, reason: &Reason<'_>) -> Answer {
-    Answer::refusal(asked.method, asked.path, session.role(), reason)
-}
-
-/// The request is none, which is put on record first.
-async fn unfit(
-    broker: &Broker,
-    session: &Session,
-    asked: &Asked<'_>,
-    endpoint: Option<String>,
-    fault: &str,
-) -> Answer {
-    let record = asked.denied(endpoint, fault.to_owned());
-    match session.durable(broker, record).await {
-        Ok(()) => Answer::fault(ApiFault::Unfit, &format!("bad request: {fault}"), ""),
-        Err(unrecorded) => unrecorded,
     }
 }
 

@@ -9,9 +9,21 @@ use tokio::net::UnixStream;
 use crate::wire::limits::API_HEAD_BYTES;
 
 /// The head of a connection's one request, as it came. hyper takes what RFC 9112 §6.1 lets a server repair, such as a
-/// length beside a transfer coding, and does not tell; here that is refused.
+/// length beside a transfer coding, and does not tell; here that is refused. So is a head that is not seen whole: what
+/// hyper reads at once may reach beyond the bytes that are kept.
 #[derive(Debug, Default)]
 pub(super) struct Head(Mutex<Seen>);
+
+/// Why a request's head is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HeadFault {
+    /// It is longer than what is looked at.
+    #[error("its head is longer than {API_HEAD_BYTES} bytes")]
+    TooLong,
+    /// It could be read in two ways.
+    #[error("{0}")]
+    Ambiguous(&'static str),
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -23,7 +35,6 @@ impl Head {
     fn see(&self, bytes: &[u8]) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for byte in bytes {
-            // hyper answers what is longer by itself.
             if seen.whole || seen.bytes.len() >= API_HEAD_BYTES {
                 return;
             }
@@ -32,14 +43,21 @@ impl Head {
         }
     }
 
-    /// Why the request could be read in two ways.
-    pub(super) fn fault(&self) -> Option<&'static str> {
+    /// What is wrong with it, once hyper has read it.
+    pub(super) fn fault(&self) -> Option<HeadFault> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        fault(&seen.bytes)
+        match seen.whole {
+            true => fault(&seen.bytes).map(HeadFault::Ambiguous),
+            false => Some(HeadFault::TooLong),
+        }
     }
 }
 
 fn fault(head: &[u8]) -> Option<&'static str> {
+    // hyper skips empty lines before a request (RFC 9112 §2.2); the first of them would end the head here.
+    if head.starts_with(b"\r") || head.starts_with(b"\n") {
+        return Some("an empty line is before it");
+    }
     let (mut lengths, mut codings, mut hosts) = (0, 0, 0);
     for line in head.split_inclusive(|byte| *byte == b'\n').skip(1) {
         let Some(line) = line.strip_suffix(b"\r\n") else {
@@ -149,6 +167,8 @@ mod tests {
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+            b"\r\n\r\n",
+            b"\n\n",
         ] {
             assert!(fault(bad).is_some(), "{}", bad.escape_ascii());
         }
@@ -162,7 +182,21 @@ mod tests {
         assert_eq!(head.fault(), None);
         let endless = Head::default();
         (0..100).for_each(|_| endless.see(&[b'a'; 4096]));
+        assert_eq!(endless.fault(), Some(HeadFault::TooLong));
         let seen = endless.0.lock().unwrap();
         assert_eq!(seen.bytes.len(), API_HEAD_BYTES);
+    }
+
+    #[test]
+    fn a_head_is_looked_at_to_its_last_byte() {
+        let head = |padding: usize| {
+            let head = Head::default();
+            head.see(b"POST / HTTP/1.1\r\nX: ");
+            head.see(&vec![b'a'; padding]);
+            head.see(b"\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n");
+            head.fault()
+        };
+        assert!(matches!(head(1000), Some(HeadFault::Ambiguous(_))));
+        assert_eq!(head(API_HEAD_BYTES), Some(HeadFault::TooLong));
     }
 }

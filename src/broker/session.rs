@@ -86,6 +86,14 @@ impl Session {
             .map_err(|_| Answer::unrecorded())
     }
 
+    /// What a call that is not made is answered with, once that is on the disk.
+    pub(super) async fn refused(&self, broker: &Broker, record: Record, answer: Answer) -> Answer {
+        match self.durable(broker, record).await {
+            Ok(()) => answer,
+            Err(unrecorded) => unrecorded,
+        }
+    }
+
     /// Records what has happened already: nothing can be taken back if audit does not take it.
     pub(super) async fn report(&self, broker: &Broker, event: Event) {
         let outcome = match &event {

@@ -1,7 +1,9 @@
 //! Requests that could be read in two ways, written byte by byte: refused, on record, and nothing of them goes out.
 
 use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
+use hassio_sshd::wire::limits::API_HEAD_BYTES;
 use hassio_sshd::wire::{ApiDecision, Event};
 
 use crate::harness::{Broker, Session, Supervisor, both, until};
@@ -115,7 +117,9 @@ fn a_head_with_two_meanings_is_refused() {
         "X: y\r\n".repeat(200)
     );
     let target = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000));
-    let requests: [&[u8]; 19] = [
+    let requests: [&[u8]; 21] = [
+        b"\r\n\r\nPOST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"\n\nPOST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
         b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
@@ -137,6 +141,31 @@ fn a_head_with_two_meanings_is_refused() {
         target.as_bytes(),
     ];
     refused(&supervisor, &broker, &requests, &["400", "414", "431"]);
+}
+
+/// hyper reads a head whose end comes with bytes that fit its buffer no more.
+#[test]
+fn a_head_that_is_not_seen_whole_is_refused() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    let (most, before) = (API_HEAD_BYTES, denials(&broker));
+    let mut stream = session.connect();
+    // What is kept ends with a line, and has one meaning.
+    let begin = "POST /core/restart HTTP/1.1\r\nHost: x\r\nX: ";
+    let padding = "a".repeat(most - begin.len() - 2);
+    let rest = "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let request = format!("{begin}{padding}\r\n{rest}");
+    let (first, rest) = request.split_at(most - 100);
+    stream.write_all(first.as_bytes()).unwrap();
+    // The broker reads that by itself.
+    std::thread::sleep(Duration::from_millis(200));
+    stream.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(statuses(&answer), ["431"], "{answer}");
+    assert!(answer.contains("sshd_unfit"), "{answer}");
+    until("the record", || denials(&broker) == before + 1);
+    assert!(supervisor.requests().is_empty());
 }
 
 #[test]
