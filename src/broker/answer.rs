@@ -75,7 +75,7 @@ impl Answer {
         }
     }
 
-    /// The call is not allowed.
+    /// The call is not allowed, or is none as it was written.
     pub(super) fn refusal(method: &str, path: &str, role: &Role, reason: &Reason<'_>) -> Self {
         let call = format!(
             "{} {}",
@@ -108,10 +108,11 @@ impl Answer {
                 ),
                 "`hassio help` lists what there is",
             ),
-            Reason::Path(_) | Reason::Query(_) => (
+            Reason::Path(_) => (
                 format!("{call} is not allowed for the role {role} or any other: {reason}"),
                 "",
             ),
+            Reason::Parameter(..) | Reason::Query(..) => return Self::unfit(&reason.to_string()),
         };
         let mut answer = Self::fault(ApiFault::Refused, &message, hint);
         if let Reason::Method(methods) = reason {

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use super::roles::Permission;
 
 mod parameter;
+mod percent;
 mod query;
 mod template;
 mod verdict;
 
 pub use parameter::Parameter;
-pub use query::Query;
+pub use query::{Query, QueryFault};
 pub use template::{PathFault, Template, TemplateError};
 pub use verdict::{Call, Reason, Request, Verdict};
 
@@ -261,8 +262,8 @@ impl Endpoints {
 impl Spelling {
     fn typed(other: &str, own: &str, list: &[Endpoint]) -> Result<Self, EndpointsError> {
         let bad = |_| EndpointsError::Spelling(other.to_owned());
-        let from = template::segments(other).map_err(bad)?;
-        let to = template::segments(own).map_err(bad)?;
+        let from = template::literals(other).map_err(bad)?;
+        let to = template::literals(own).map_err(bad)?;
         let begins = |prefix: &[&str]| list.iter().any(|endpoint| endpoint.path.begins(prefix));
         if begins(&from) || !begins(&to) {
             return Err(EndpointsError::Spelling(other.to_owned()));

@@ -123,3 +123,47 @@ fn only_good_bodies_go_out() {
         output.raw
     );
 }
+
+#[test]
+fn a_parameter_outside_its_grammar_is_named_and_is_no_matter_of_rights() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("operator");
+    for (method, target, name) in [
+        (
+            "GET",
+            "/core/logs?lines=all",
+            "the parameter lines has to be",
+        ),
+        ("GET", "/host/logs/boots/x", "the parameter boot has to be"),
+        (
+            "POST",
+            "/addons/a.b/restart",
+            "the parameter slug has to be",
+        ),
+    ] {
+        let response = session.request(method, target, "");
+        assert_eq!(response.status, 400, "{target}: {}", response.raw);
+        assert_eq!(response.json()["error_key"], "sshd_unfit");
+        assert!(response.body().contains(name), "{}", response.raw);
+    }
+    let denied = |event: &Event| {
+        matches!(event, Event::ApiRequest { endpoint: Some(name), decision: ApiDecision::Deny, rule, .. }
+            if name == "addons.restart" && rule.contains("slug"))
+    };
+    assert!(broker.audit.has(denied));
+    let refused = session.request("POST", "/addons/a.b/options", "{}");
+    assert_eq!(refused.status, 403, "the role comes first: {}", refused.raw);
+    assert!(supervisor.requests().is_empty());
+}
+
+#[test]
+fn a_writer_with_a_strange_name_can_be_asked_for() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("observer");
+    let path = "/host/logs/identifiers/NetworkManager%5B123%5D%20(x)";
+    assert_eq!(session.get(path).status, 200);
+    assert_eq!(
+        supervisor.paths(),
+        ["/host/logs/identifiers/NetworkManager%5B123%5D%20%28x%29"]
+    );
+}

@@ -83,6 +83,22 @@ fn a_path_with_two_meanings_is_refused() {
         "/Core/info",
         "/addons/a%00/info",
         "/addons/a%0d%0aX:%20y/info",
+        "/host/logs/identifiers/..%2fx",
+        "/host/logs/identifiers/%2e%2e",
+        "/host/logs/identifiers/a%252fb",
+        "/sshd/../info",
+        "/sshd/session?x=1",
+        "/v2/info",
+        "http://supervisor/addons/../info",
+        "http://supervisor//info",
+    ];
+    asked_and_refused(&supervisor, &broker, &targets, "403");
+}
+
+#[test]
+fn a_query_with_two_meanings_is_refused() {
+    let (supervisor, broker) = both(&[]);
+    let targets = [
         "/info?x=../../",
         "/core/logs?lines=../",
         "/core/logs?lines=5&lines=6",
@@ -91,18 +107,15 @@ fn a_path_with_two_meanings_is_refused() {
         "/core/logs?%6cines=5",
         "/core/logs?lines=5%26x=1",
         "/core/logs?lines=5&x=%3Cscript%3E",
-        "/sshd/../info",
-        "/sshd/session?x=1",
-        "/v2/info",
-        "http://supervisor/addons/../info",
-        "http://supervisor//info",
     ];
-    let requests: Vec<_> = targets
-        .iter()
-        .map(|target| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))
-        .collect();
+    asked_and_refused(&supervisor, &broker, &targets, "400");
+}
+
+fn asked_and_refused(supervisor: &Supervisor, broker: &Broker, targets: &[&str], status: &str) {
+    let request = |target: &&str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let requests: Vec<_> = targets.iter().map(request).collect();
     let requests: Vec<_> = requests.iter().map(String::as_bytes).collect();
-    refused(&supervisor, &broker, &requests, &["403"]);
+    refused(supervisor, broker, &requests, &[status]);
 }
 
 #[test]

@@ -1,6 +1,13 @@
 /// The longest value of any parameter: an entity's name in Core.
 const VALUE_BYTES: usize = 255;
 
+/// What a segment may hold beside letters and digits, as it is; each parameter takes some of it.
+pub(super) const PLAIN_BYTES: &[u8] = b"-_.:+@";
+
+/// What an identifier of the journal may hold beyond that, such as `(systemd)` or `NetworkManager[123]`: it means nothing
+/// to whoever reads a path. Slashes, `%` and `;` do, and braces to the Supervisor's router.
+pub(super) const IDENTIFIER_BYTES: &[u8] = b" []()!*,='~";
+
 /// What fills one segment of a path. Each has its own grammar, and none lets a `%` or a slash through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
@@ -108,6 +115,32 @@ impl Parameter {
             .find(|parameter| parameter.name() == name)
     }
 
+    /// What a value of it is, in words.
+    #[must_use]
+    pub fn grammar(self) -> &'static str {
+        match self {
+            Self::Slug | Self::Backup | Self::Repository | Self::Disk => {
+                "letters, digits, - and _, at most 64"
+            }
+            Self::Version => "a version that begins with a digit, such as 1.2.3",
+            Self::Boot => "a boot's id of 32 hexadecimal digits, or an offset such as 0 or -1",
+            Self::Identifier => {
+                "the name of a log's writer, without slashes, quotes and what is not ASCII"
+            }
+            Self::Interface => "the name of a network interface, such as end0, or default",
+            Self::Vlan => "a number from 1 to 4094",
+            Self::Mount => "letters, digits and _, at most 64",
+            Self::Board => "the name of a board",
+            Self::Uuid | Self::Issue | Self::Suggestion => "a UUID, with or without hyphens",
+            Self::Check | Self::Service => "lower-case letters, digits and _, at most 64",
+            Self::Domain => "lower-case letters, digits and _, at most 64, and not hassio",
+            Self::Hostname => "the name of a host, with a port if it has one",
+            Self::Source => "input or output",
+            Self::Entity => "the id of an entity, such as light.kitchen",
+            Self::Time => "a date, with a time of day if wanted, such as 2026-08-24T07:12:00Z",
+        }
+    }
+
     /// Whether `text` can be a value of it.
     #[must_use]
     pub fn takes(self, text: &str) -> bool {
@@ -118,7 +151,13 @@ impl Parameter {
                 number.starts_with(|c: char| c.is_ascii_digit()) && word(text, "-_.+", 64)
             }
             Self::Boot => hex(text) || offset(text),
-            Self::Identifier => word(text, "-_.:+@", 128) && !dots(text),
+            Self::Identifier => {
+                let known = [PLAIN_BYTES, IDENTIFIER_BYTES].concat();
+                let fits = |b: u8| b.is_ascii_alphanumeric() || known.contains(&b);
+                text.len() <= 128
+                    && text.bytes().all(fits)
+                    && text.bytes().any(|b| b.is_ascii_alphanumeric())
+            }
             // IFNAMSIZ is 16 with the NUL; netdevice(7).
             Self::Interface => word(text, "-_.", 15) && !dots(text),
             Self::Vlan => text.len() <= 4 && digits(text) && within(text, 1, 4094),
@@ -216,8 +255,14 @@ mod tests {
         ),
         (
             Parameter::Identifier,
-            &["kernel", "NetworkManager", "user@1"],
-            &["..", ".", "a b"],
+            &[
+                "kernel",
+                "user@1",
+                "(systemd)",
+                "NetworkManager[123]",
+                "a b",
+            ],
+            &["..", ".", " ", "()", "a;b", "a{b}", "a\"b", "a<b"],
         ),
         (
             Parameter::Interface,
@@ -301,7 +346,11 @@ mod tests {
             let never = [
                 "", "%", "%2e", "a/b", "a\\b", "a b", "a\n", "ä", "a?b", "a#b", "a\0", &long,
             ];
+            assert!(!parameter.grammar().is_empty());
             for text in bad.iter().copied().chain(never) {
+                if good.contains(&text) {
+                    continue;
+                }
                 assert!(!parameter.takes(text), "{parameter:?} {text:?}");
             }
         }

@@ -1,9 +1,20 @@
 use serde::Deserialize;
 
 use super::parameter::{Parameter, entity, time};
+use super::percent;
+use crate::model::escape;
 
 /// The longest query looked at.
 const QUERY_BYTES: usize = 2048;
+
+/// What a value holds as it is, beside letters and digits: nothing of it means anything in a query.
+const VALUE_BYTES: &[u8] = b"-._~:,";
+
+/// How much of a name that is not known is said.
+const SHOWN_NAME_BYTES: usize = 64;
+
+/// The longest name of a file; NAME_MAX of Linux.
+const FILENAME_BYTES: usize = 255;
 
 /// The most entities of which a history may be asked for at once.
 const ENTITIES: usize = 64;
@@ -45,24 +56,6 @@ pub enum Query {
 }
 
 impl Query {
-    const ALL: [Self; 15] = [
-        Self::Lines,
-        Self::Verbose,
-        Self::NoColors,
-        Self::Location,
-        Self::Filename,
-        Self::MaxDepth,
-        Self::FilterEntityId,
-        Self::Entity,
-        Self::EndTime,
-        Self::Start,
-        Self::End,
-        Self::MinimalResponse,
-        Self::NoAttributes,
-        Self::SignificantChangesOnly,
-        Self::ReturnResponse,
-    ];
-
     /// As in a query string.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -82,6 +75,28 @@ impl Query {
             Self::NoAttributes => "no_attributes",
             Self::SignificantChangesOnly => "significant_changes_only",
             Self::ReturnResponse => "return_response",
+        }
+    }
+
+    /// What a value of it is, in words.
+    #[must_use]
+    pub fn grammar(self) -> &'static str {
+        match self {
+            Self::Lines => "a number of at most 6 digits",
+            Self::MaxDepth => "a number of at most 2 digits",
+            Self::Verbose
+            | Self::NoColors
+            | Self::MinimalResponse
+            | Self::NoAttributes
+            | Self::ReturnResponse => "empty, 1 or true",
+            Self::SignificantChangesOnly => "0 or 1",
+            Self::Location => ".local, or the name of a mount",
+            Self::Filename => {
+                "a file's name that ends in .tar, without slashes, backslashes, % and controls, at most 255 bytes"
+            }
+            Self::FilterEntityId => "ids of at most 64 entities, separated by commas",
+            Self::Entity => Parameter::Entity.grammar(),
+            Self::EndTime | Self::Start | Self::End => Parameter::Time.grammar(),
         }
     }
 
@@ -105,13 +120,13 @@ impl Query {
             | Self::ReturnResponse => ["", "1", "true"].contains(&value),
             Self::SignificantChangesOnly => ["0", "1"].contains(&value),
             Self::Location => value == ".local" || Parameter::Mount.takes(value),
+            // The Supervisor's own, `^[^\\/]+\.tar$`, without what drives a terminal or could be decoded once more.
             Self::Filename => {
-                let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_. ".contains(&b);
-                value.strip_suffix(".tar").is_some_and(|stem| {
-                    (1..=128).contains(&stem.len())
-                        && !stem.starts_with('.')
-                        && stem.bytes().all(fits)
-                })
+                let stem = value.strip_suffix(".tar").unwrap_or_default();
+                let shown = escape(value.as_bytes(), usize::MAX);
+                (1..=FILENAME_BYTES - 4).contains(&stem.len())
+                    && !stem.contains(['/', '\\', '%'])
+                    && shown == value
             }
             Self::FilterEntityId => {
                 value.split(',').count() <= ENTITIES && value.split(',').all(entity)
@@ -122,62 +137,70 @@ impl Query {
     }
 }
 
-/// The query with nothing but `listed` names and values of their grammar, written anew; `None` if there is anything else.
-pub(super) fn rebuild(listed: &[Query], query: &str) -> Option<String> {
+/// What is wrong with a query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryFault {
+    /// It is longer than any that is asked for.
+    #[error("the query is longer than {QUERY_BYTES} bytes")]
+    TooLong,
+    /// A name that the endpoint does not list, in whatever spelling.
+    #[error("the query has a name that is not known here: {0}")]
+    Unknown(String),
+    /// A name that may be there once.
+    #[error("the parameter {} is there twice", .0.name())]
+    Twice(Query),
+    /// A value outside its grammar, or encoded where none is needed.
+    #[error("the parameter {} has to be {}", .0.name(), .0.grammar())]
+    Value(Query),
+}
+
+/// The query with nothing but `listed` names and values of their grammar, written anew.
+pub(super) fn rebuild(listed: &[Query], query: &str) -> Result<String, QueryFault> {
     if query.len() > QUERY_BYTES {
-        return None;
+        return Err(QueryFault::TooLong);
     }
     let mut seen = Vec::new();
     let mut rebuilt = Vec::new();
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let query = Query::ALL.into_iter().find(|query| query.name() == name)?;
-        let value = decoded(value)?;
-        let again = seen.contains(&query) && !query.repeats();
-        if again || !listed.contains(&query) || !query.takes(&value) {
-            return None;
+        let known = |query: &&Query| query.name() == name;
+        let unknown = || QueryFault::Unknown(escape(name.as_bytes(), SHOWN_NAME_BYTES));
+        let query = *listed.iter().find(known).ok_or_else(unknown)?;
+        if seen.contains(&query) && !query.repeats() {
+            return Err(QueryFault::Twice(query));
         }
+        // A plus is a blank for some readers; and what is not ASCII is always escaped.
+        let raw = value.is_ascii() && !value.contains('+');
+        let value = percent::decoded(value, |_| true).filter(|value| raw && query.takes(value));
+        let value = value.ok_or(QueryFault::Value(query))?;
         seen.push(query);
-        rebuilt.push(format!("{name}={}", encoded(&value)));
+        rebuilt.push(format!("{name}={}", percent::encoded(&value, VALUE_BYTES)));
     }
-    Some(rebuilt.join("&"))
-}
-
-/// Percent-encoding taken off where it is needed. Who encodes what needs none, or encodes twice, hides something.
-fn decoded(value: &str) -> Option<String> {
-    let mut text = String::new();
-    let mut rest = value;
-    while let Some(first) = rest.chars().next() {
-        let (c, length) = match first {
-            '%' => {
-                let byte = u8::from_str_radix(rest.get(1..3)?, 16).ok()?;
-                (Some(char::from(byte)).filter(|c| ":+, ".contains(*c))?, 3)
-            }
-            // A blank for some readers and a plus for others.
-            '+' => return None,
-            c => (c, c.len_utf8()),
-        };
-        text.push(c);
-        rest = rest.get(length..)?;
-    }
-    Some(text)
-}
-
-fn encoded(value: &str) -> String {
-    let mut text = String::new();
-    for c in value.chars() {
-        match c {
-            '+' => text.push_str("%2B"),
-            ' ' => text.push_str("%20"),
-            c => text.push(c),
-        }
-    }
-    text
+    Ok(rebuilt.join("&"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All of them.
+    const ALL: [Query; 15] = [
+        Query::Lines,
+        Query::Verbose,
+        Query::NoColors,
+        Query::Location,
+        Query::Filename,
+        Query::MaxDepth,
+        Query::FilterEntityId,
+        Query::Entity,
+        Query::EndTime,
+        Query::Start,
+        Query::End,
+        Query::MinimalResponse,
+        Query::NoAttributes,
+        Query::SignificantChangesOnly,
+        Query::ReturnResponse,
+    ];
 
     #[test]
     fn values_keep_to_their_grammar_and_are_written_anew() {
@@ -189,6 +212,11 @@ mod tests {
             ),
             ("filename=my%20backup.tar", "filename=my%20backup.tar"),
             (
+                "filename=S%C3%A4nna%20%2824.8.%29%2Bdb.tar&location=nas",
+                "filename=S%C3%A4nna%20%2824.8.%29%2Bdb.tar&location=nas",
+            ),
+            ("filename=.a'b.tar", "filename=.a%27b.tar"),
+            (
                 "end_time=2026-08-24T00%3A00:00%2B02:00",
                 "end_time=2026-08-24T00:00:00%2B02:00",
             ),
@@ -197,7 +225,7 @@ mod tests {
                 "filter_entity_id=light.a,light.b",
             ),
         ] {
-            assert_eq!(rebuild(&Query::ALL, given).as_deref(), Some(out), "{given}");
+            assert_eq!(rebuild(&ALL, given).as_deref(), Ok(out), "{given}");
         }
         for bad in [
             "",
@@ -214,21 +242,31 @@ mod tests {
             "filename=a/b.tar",
             "filename=..%2Fb.tar",
             "filename=.tar",
-            "filename=..tar",
             "filename=a.zip",
             "filename=a+b.tar",
             "filename=a%0A.tar",
             "filename=ä.tar",
+            "filename=a%5Cb.tar",
+            "filename=a%252Fb.tar",
+            "filename=a%C2%9B.tar",
+            "filename=a%E2%80%AE.tar",
+            "filename=%61.tar",
             "end_time=2026-08-24T00:00:00+02:00",
             "verbose=yes",
             "return_response=%",
             "return_response=%2",
             "return_response=%+1",
         ] {
-            assert_eq!(rebuild(&Query::ALL, bad), None, "{bad}");
+            assert!(rebuild(&ALL, bad).is_err(), "{bad}");
         }
+        let long = format!("filename={}.tar", "a".repeat(252));
+        assert_eq!(
+            rebuild(&ALL, &long),
+            Err(QueryFault::Value(Query::Filename))
+        );
         let many = format!("filter_entity_id={}", ["a.b"; 65].join(","));
-        assert_eq!(rebuild(&Query::ALL, &many), None);
-        assert_eq!(rebuild(&[Query::Lines], "verbose"), None);
+        assert!(rebuild(&ALL, &many).is_err());
+        let unknown = rebuild(&[Query::Lines], "verbose").unwrap_err();
+        assert_eq!(unknown, QueryFault::Unknown("verbose".to_owned()));
     }
 }

@@ -1,12 +1,11 @@
+use std::borrow::Cow;
 use std::fmt;
 
-use super::parameter::Parameter;
+use super::parameter::{IDENTIFIER_BYTES, PLAIN_BYTES, Parameter};
+use super::percent;
 
 /// The longest path looked at; the longest of a template is far below.
 const PATH_BYTES: usize = 512;
-
-/// What a segment may hold beside letters and digits; each parameter takes some of it.
-const SEGMENT_BYTES: &[u8] = b"-_.:+@";
 
 /// The path of an endpoint: literal segments and parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +55,9 @@ impl fmt::Display for PathFault {
     }
 }
 
-/// The segments of a path, each nothing but letters, digits and [`SEGMENT_BYTES`]. Nothing is decoded: a path that needs
-/// decoding is refused, so that nobody behind us can decode it to something else.
-pub(super) fn segments(path: &str) -> Result<Vec<&str>, PathFault> {
+/// The segments of a path, decoded. The only escapes are of what an identifier of the journal may hold, which means nothing
+/// to whoever reads a path: any other is refused, so that nobody behind us can decode the path to something else.
+pub(super) fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, PathFault> {
     if path.len() > PATH_BYTES {
         return Err(PathFault::TooLong);
     }
@@ -66,16 +65,39 @@ pub(super) fn segments(path: &str) -> Result<Vec<&str>, PathFault> {
     rest.split('/').map(segment).collect()
 }
 
-fn segment(text: &str) -> Result<&str, PathFault> {
-    let strange = |b: &u8| !(b.is_ascii_alphanumeric() || SEGMENT_BYTES.contains(b));
+fn segment(text: &str) -> Result<Cow<'_, str>, PathFault> {
     match text {
-        "" => Err(PathFault::EmptySegment),
-        "." | ".." => Err(PathFault::DotSegment),
-        _ => text
-            .bytes()
-            .find(strange)
-            .map_or(Ok(text), |b| Err(PathFault::Byte(b))),
+        "" => return Err(PathFault::EmptySegment),
+        "." | ".." => return Err(PathFault::DotSegment),
+        _ => {}
     }
+    // As RFC 3986 §3.3 has them: brackets and blanks only come as escapes.
+    let raw = |b: &u8| plain(b) || (IDENTIFIER_BYTES.contains(b) && !b" []".contains(b));
+    if let Some(strange) = text.bytes().find(|b| !raw(b) && *b != b'%') {
+        return Err(PathFault::Byte(strange));
+    }
+    let escaped = |c: char| {
+        let byte = u8::try_from(c).unwrap_or_default();
+        PLAIN_BYTES.contains(&byte) || IDENTIFIER_BYTES.contains(&byte)
+    };
+    percent::decoded(text, escaped).ok_or(PathFault::Byte(b'%'))
+}
+
+/// The segments of a path that has no escapes.
+pub(super) fn literals(path: &str) -> Result<Vec<&str>, PathFault> {
+    let rest = path.strip_prefix('/').ok_or(PathFault::Relative)?;
+    rest.split('/').map(literal).collect()
+}
+
+/// A segment that is the same for every reader.
+fn literal(text: &str) -> Result<&str, PathFault> {
+    let strange = text.bytes().find(|b| !plain(b)).map(PathFault::Byte);
+    segment(text)?;
+    strange.map_or(Ok(text), Err)
+}
+
+fn plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || PLAIN_BYTES.contains(byte)
 }
 
 impl Template {
@@ -93,7 +115,7 @@ impl Template {
                     .map(Segment::Parameter)
                     .filter(|parameter| !parsed.contains(parameter))
                     .ok_or_else(|| TemplateError::Parameter(part.to_owned()))?,
-                None => Segment::Literal(segment(part).map_err(TemplateError::Path)?.to_owned()),
+                None => Segment::Literal(literal(part).map_err(TemplateError::Path)?.to_owned()),
             };
             parsed.push(segment);
         }
@@ -130,6 +152,22 @@ impl Template {
         Some(values)
     }
 
+    /// The first parameter whose segment is none of it, where all else matches.
+    pub(super) fn unfit(&self, segments: &[&str]) -> Option<Parameter> {
+        let of_literals = |pair: (&Segment, &&str)| match pair {
+            (Segment::Literal(literal), given) => literal == given,
+            (Segment::Parameter(_), _) => true,
+        };
+        let pairs = || self.0.iter().zip(segments);
+        if self.0.len() != segments.len() || !pairs().all(of_literals) {
+            return None;
+        }
+        pairs().find_map(|(own, given)| match own {
+            Segment::Parameter(parameter) if !parameter.takes(given) => Some(*parameter),
+            Segment::Literal(_) | Segment::Parameter(_) => None,
+        })
+    }
+
     /// Whether some path could match both. Two parameters are taken to meet.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let meet = |pair: (&Segment, &Segment)| match pair {
@@ -156,12 +194,13 @@ impl Template {
         let mut path = String::new();
         for segment in &self.0 {
             path.push('/');
-            path.push_str(match segment {
-                Segment::Literal(literal) => literal,
+            match segment {
+                Segment::Literal(literal) => path.push_str(literal),
                 Segment::Parameter(parameter) => {
-                    values.next().filter(|value| parameter.takes(value))?
+                    let value = values.next().filter(|value| parameter.takes(value))?;
+                    path.push_str(&percent::encoded(value, PLAIN_BYTES));
                 }
-            });
+            }
         }
         values.next().is_none().then_some(path)
     }

@@ -199,6 +199,65 @@ fn the_reason_names_what_is_wrong() {
 }
 
 #[test]
+fn a_parameter_outside_its_grammar_is_named() {
+    let reason = |role, method, target| judged(role, method, target).unwrap_err();
+    assert_eq!(
+        reason("admin", "POST", "/addons/a.b/restart"),
+        "the parameter slug has to be letters, digits, - and _, at most 64"
+    );
+    for (target, name) in [
+        ("/apps/a@b/info", "slug"),
+        ("/host/logs/boots/yesterday", "boot"),
+        ("/host/logs/boots/yesterday/identifiers/a", "boot"),
+        ("/host/logs/identifiers/%5B%5D", "identifier"),
+        ("/store/addons/core_ssh/newest", "version"),
+        ("/jobs/1", "uuid"),
+        ("/core/api/states/kitchen", "entity"),
+        ("/core/logs?lines=many", "lines"),
+        ("/core/logs?lines=5&lines=6", "lines"),
+        ("/core/logs?verbose=%31", "verbose"),
+        ("/core/logs?limit=5", "not known here: limit"),
+        ("/info?x=%0A", "not known here: x"),
+    ] {
+        let reason = reason("operator", "GET", target);
+        assert!(reason.contains(name), "{target}: {reason}");
+    }
+    // Who may not make the call at all hears that.
+    let restart = reason("observer", "POST", "/addons/a.b/restart");
+    assert_eq!(restart, "endpoint addons.restart needs operate");
+    let service = reason("admin", "GET", "/services/MQTT");
+    assert_eq!(service, "endpoint services.get is for nobody");
+}
+
+#[test]
+fn an_identifier_goes_out_as_the_journal_has_it() {
+    for (asked, out) in [
+        ("NetworkManager%5B123%5D", "NetworkManager%5B123%5D"),
+        ("my%20own%20script", "my%20own%20script"),
+        ("(systemd)", "%28systemd%29"),
+        ("%28systemd%29", "%28systemd%29"),
+        ("user%401000.service", "user@1000.service"),
+    ] {
+        for end in ["", "/follow"] {
+            let path = |name| format!("/host/logs/boots/0/identifiers/{name}{end}");
+            let answer = judged("observer", "GET", &path(asked));
+            assert_eq!(answer, Ok(path(out)), "{asked}");
+        }
+    }
+    for bad in [
+        "a%2fb", "%2e%2e", "%2E", "a%5cb", "a%25b", "a%00", "a%0a", "a%3fb", "a%23b", "a%3bb",
+        "a%7bb", "a%c3%a4", "a%", "a%5", "a[b]", "%6bernel", "%20", "a%22b", "a%253cb",
+    ] {
+        let path = format!("/host/logs/identifiers/{bad}");
+        assert!(judged("admin", "GET", &path).is_err(), "{bad}");
+    }
+    // Nothing else is encoded.
+    for path in ["/addons/a%20b/info", "/host%20/info", "/addons/a(b)/info"] {
+        assert!(judged("admin", "GET", path).is_err(), "{path}");
+    }
+}
+
+#[test]
 fn a_query_holds_listed_names_only() {
     let ask = |target| judged("operator", "GET", target);
     assert_eq!(ask("/core/logs?lines=20").unwrap(), "/core/logs?lines=20");
@@ -293,6 +352,9 @@ fn whatever_is_asked_what_goes_out_is_a_template_with_fitting_parameters() {
         "2026-08-24T00:00:00+02:00",
         "ghcr.io",
         "kernel",
+        "(sd-pam)",
+        "a%20b",
+        "NetworkManager%5B1%5D",
         "hassio",
         "..",
         ".",
@@ -377,11 +439,13 @@ fn whatever_is_asked_what_goes_out_is_a_template_with_fitting_parameters() {
             match own.strip_prefix('{').and_then(|own| own.strip_suffix('}')) {
                 Some(name) => {
                     let parameter = Parameter::ALL.into_iter().find(|p| p.name() == name);
-                    assert!(parameter.unwrap().takes(given), "{path:?} -> {out}");
-                    assert!(
-                        ![".", ".."].contains(given) && !given.contains('%'),
-                        "{out}"
-                    );
+                    let parameter = parameter.unwrap();
+                    let fits = |c| parameter == Parameter::Identifier && " []()!*,='~".contains(c);
+                    let value = percent::decoded(given, fits).unwrap();
+                    assert!(parameter.takes(&value), "{path:?} -> {out}");
+                    assert!(![".", ".."].contains(given), "{out}");
+                    let safe = |b: u8| b.is_ascii_alphanumeric() || b"-_.:+@%".contains(&b);
+                    assert!(given.bytes().all(safe), "{out}");
                 }
                 None => assert_eq!(given, own, "{path:?} -> {out}"),
             }

@@ -1,8 +1,9 @@
 use std::fmt;
 
 use super::parameter::Parameter;
+use super::query::{self, QueryFault};
 use super::template::{self, PathFault};
-use super::{Access, Endpoint, Endpoints, Method, query};
+use super::{Access, Endpoint, Endpoints, Method};
 use crate::model::Role;
 use crate::policy::roles::Roles;
 
@@ -80,8 +81,10 @@ pub enum Reason<'p> {
     Unlisted,
     /// One has, with other methods.
     Method(Vec<Method>),
+    /// A parameter of the path is outside its grammar.
+    Parameter(&'p Endpoint, Parameter),
     /// The query holds a name that the endpoint does not list, or a value outside its grammar.
-    Query(&'p Endpoint),
+    Query(&'p Endpoint, QueryFault),
     /// Nobody may, for the reason that is said.
     Never(&'p Endpoint, &'p str),
     /// The role lacks the permission.
@@ -99,7 +102,8 @@ impl Reason<'_> {
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::UnknownRole | Self::Path(_) | Self::Unlisted | Self::Method(_) => None,
-            Self::Query(endpoint)
+            Self::Parameter(endpoint, _)
+            | Self::Query(endpoint, _)
             | Self::Never(endpoint, _)
             | Self::Permission { endpoint, .. } => Some(endpoint),
         }
@@ -116,9 +120,11 @@ impl fmt::Display for Reason<'_> {
                 let methods: Vec<_> = methods.iter().map(|method| method.as_str()).collect();
                 write!(f, "the endpoint takes {}", methods.join(" and "))
             }
-            Self::Query(endpoint) => {
-                write!(f, "endpoint {} does not take this query", endpoint.name)
+            Self::Parameter(_, parameter) => {
+                let (name, grammar) = (parameter.name(), parameter.grammar());
+                write!(f, "the parameter {name} has to be {grammar}")
             }
+            Self::Query(_, fault) => fault.fmt(f),
             Self::Never(endpoint, _) => write!(f, "endpoint {} is for nobody", endpoint.name),
             Self::Permission { endpoint, .. } => match &endpoint.access {
                 Access::Needs(permission) => {
@@ -146,26 +152,13 @@ impl Endpoints {
         request: Request<'_>,
     ) -> Result<Call<'p>, Reason<'p>> {
         let rules = roles.rules(role).ok_or(Reason::UnknownRole)?;
-        let segments = template::segments(request.path).map_err(Reason::Path)?;
+        let decoded = template::segments(request.path).map_err(Reason::Path)?;
+        let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         let mut spellings = self.spellings.iter();
         let segments = spellings
             .find_map(|spelling| spelling.translated(&segments))
             .unwrap_or(segments);
-        let of_path: Vec<_> = self
-            .iter()
-            .filter_map(|endpoint| Some((endpoint, endpoint.path.matches(&segments)?)))
-            .collect();
-        if of_path.is_empty() {
-            return Err(Reason::Unlisted);
-        }
-        let methods = || {
-            let methods = of_path.iter().map(|(endpoint, _)| endpoint.method);
-            Reason::Method(methods.collect())
-        };
-        let (endpoint, values) = of_path
-            .iter()
-            .find(|(endpoint, _)| endpoint.method.as_str() == request.method)
-            .ok_or_else(methods)?;
+        let (endpoint, values) = self.of_path(&segments, request.method)?;
         let rule = match &endpoint.access {
             Access::Never(says) => return Err(Reason::Never(endpoint, says)),
             Access::Needs(permission) if rules.may.contains(permission) => {
@@ -179,10 +172,12 @@ impl Endpoints {
                 return Err(Reason::Permission { endpoint, would_do });
             }
         };
+        let values = values.map_err(|parameter| Reason::Parameter(endpoint, parameter))?;
         // The values were taken by the same template; another outcome would be a defect, and no call.
-        let mut target = endpoint.path.render(values).ok_or(Reason::Unlisted)?;
+        let mut target = endpoint.path.render(&values).ok_or(Reason::Unlisted)?;
         if let Some(query) = request.query.filter(|query| !query.is_empty()) {
-            let query = query::rebuild(&endpoint.query, query).ok_or(Reason::Query(endpoint))?;
+            let query = query::rebuild(&endpoint.query, query);
+            let query = query.map_err(|fault| Reason::Query(endpoint, fault))?;
             target.push('?');
             target.push_str(&query);
         }
@@ -193,5 +188,37 @@ impl Endpoints {
             target,
             rule,
         })
+    }
+    /// The endpoint that is asked for, with the values of its parameters, or the one that is outside its grammar.
+    fn of_path<'p, 's>(
+        &'p self,
+        segments: &[&'s str],
+        method: &str,
+    ) -> Result<(&'p Endpoint, Result<Vec<&'s str>, Parameter>), Reason<'p>> {
+        let of_path: Vec<_> = self
+            .iter()
+            .filter_map(|endpoint| Some((endpoint, endpoint.path.matches(segments)?)))
+            .collect();
+        let asked = |endpoint: &Endpoint| endpoint.method.as_str() == method;
+        let methods = of_path.iter().map(|(endpoint, _)| endpoint.method);
+        let methods: Vec<_> = methods.collect();
+        let found = of_path.into_iter().filter(|(endpoint, _)| asked(endpoint));
+        // Of two, one is an exception from the other, and for nobody.
+        let found = found.max_by_key(|(endpoint, _)| match endpoint.access {
+            Access::Never(_) => 1,
+            Access::Needs(_) => 0,
+        });
+        match found {
+            Some((endpoint, values)) => Ok((endpoint, Ok(values))),
+            None if !methods.is_empty() => Err(Reason::Method(methods)),
+            None => {
+                let alike = self.iter().filter(|endpoint| asked(endpoint));
+                let alike = alike
+                    .filter_map(|endpoint| Some((endpoint, endpoint.path.unfit(segments)?)))
+                    .min_by_key(|(endpoint, _)| endpoint.path.parameters().count());
+                let (endpoint, parameter) = alike.ok_or(Reason::Unlisted)?;
+                Ok((endpoint, Err(parameter)))
+            }
+        }
     }
 }
