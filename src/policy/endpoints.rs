@@ -173,6 +173,18 @@ pub struct Endpoint {
     pub why: String,
 }
 
+impl Endpoint {
+    /// Whether it takes some requests out of another one, which they would match too: it is for nobody, and its path says
+    /// more.
+    fn excepts(&self, other: &Self) -> bool {
+        let nobody = |endpoint: &Self| match endpoint.access {
+            Access::Never(_) => true,
+            Access::Needs(_) => false,
+        };
+        nobody(self) && !nobody(other) && self.path.narrows(&other.path)
+    }
+}
+
 /// All endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
@@ -208,7 +220,7 @@ pub enum EndpointsError {
     /// A beginning of paths is none, or no endpoint begins so, or one begins with the other spelling.
     #[error("{0} is no other spelling of the beginning of a path")]
     Spelling(String),
-    /// A request could mean either of two.
+    /// A request could mean either of two, and neither is an exception for nobody from the other.
     #[error("endpoints {0} and {1} answer the same request")]
     Ambiguous(String, String),
 }
@@ -232,7 +244,8 @@ impl Endpoints {
         }
         for (i, one) in list.iter().enumerate() {
             for other in list.iter().skip(i + 1) {
-                if one.method == other.method && one.path.overlaps(&other.path) {
+                let meet = one.method == other.method && one.path.overlaps(&other.path);
+                if meet && !one.excepts(other) && !other.excepts(one) {
                     return Err(EndpointsError::Ambiguous(
                         one.name.clone(),
                         other.name.clone(),

@@ -145,6 +145,7 @@ fn what_carries_calls_past_the_rules_is_closed() {
         ("POST", "/homeassistant/api/hassio/host/reboot"),
         ("POST", "/core/api/services/hassio/addon_stdin"),
         ("POST", "/homeassistant/api/services/hassio/addon_stdin"),
+        ("POST", "/core/api/services/update/install"),
         ("POST", "/core/api/events/call_service"),
         ("POST", "/core/api/template"),
         ("DELETE", "/core/api/states/light.kitchen"),

@@ -47,7 +47,7 @@ pub enum Parameter {
     Source,
     /// An entity of Core.
     Entity,
-    /// Whose a service of Core is; never `hassio`.
+    /// Whose a service of Core is.
     Domain,
     /// A service, of Core or between apps.
     Service,
@@ -132,8 +132,9 @@ impl Parameter {
             Self::Mount => "letters, digits and _, at most 64",
             Self::Board => "the name of a board",
             Self::Uuid | Self::Issue | Self::Suggestion => "a UUID, with or without hyphens",
-            Self::Check | Self::Service => "lower-case letters, digits and _, at most 64",
-            Self::Domain => "lower-case letters, digits and _, at most 64, and not hassio",
+            Self::Check | Self::Domain | Self::Service => {
+                "lower-case letters, digits and _, at most 64"
+            }
             Self::Hostname => "the name of a host, with a port if it has one",
             Self::Source => "input or output",
             Self::Entity => "the id of an entity, such as light.kitchen",
@@ -168,13 +169,11 @@ impl Parameter {
             Self::Uuid | Self::Issue | Self::Suggestion => {
                 hex(text) || uuid::Uuid::try_parse(text).is_ok_and(|_| text.len() == 36)
             }
-            Self::Check => name(text, 64),
+            Self::Check | Self::Domain | Self::Service => name(text, 64),
             // RFC 1035 §2.3.4; with a port, as registries may have one.
             Self::Hostname => word(text, "-.:", 253) && !dots(text),
             Self::Source => ["input", "output"].contains(&text),
             Self::Entity => text.len() <= VALUE_BYTES && entity(text),
-            Self::Domain => name(text, 64) && text != "hassio",
-            Self::Service => name(text, 64),
             Self::Time => time(text),
         }
     }
@@ -319,8 +318,8 @@ mod tests {
         ),
         (
             Parameter::Domain,
-            &["light", "homeassistant", "hassio2"],
-            &["hassio", "HASSIO", "a.b"],
+            &["light", "homeassistant", "hassio"],
+            &["Light", "HASSIO", "a.b"],
         ),
         (Parameter::Service, &["turn_on"], &["turn-on", "x/y"]),
         (

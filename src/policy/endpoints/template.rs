@@ -179,6 +179,16 @@ impl Template {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(meet)
     }
 
+    /// Whether each path that matches it matches the other as well, where they overlap at all.
+    pub(super) fn narrows(&self, other: &Self) -> bool {
+        let within = |pair: (&Segment, &Segment)| match pair {
+            (Segment::Literal(_), Segment::Literal(_) | Segment::Parameter(_)) => true,
+            (Segment::Parameter(own), Segment::Parameter(other)) => own == other,
+            (Segment::Parameter(_), Segment::Literal(_)) => false,
+        };
+        self.0.iter().zip(&other.0).all(within)
+    }
+
     /// Whether the path begins with these segments.
     pub(super) fn begins(&self, prefix: &[&str]) -> bool {
         let literal =

@@ -155,9 +155,29 @@ fn services_of_hassio_are_for_nobody_under_any_spelling() {
     ] {
         assert!(judged("admin", "POST", path).is_err(), "{path}");
     }
+    let reason = judged("admin", "POST", "/core/api/services/hassio/addon_stdin");
+    let never = "endpoint core-api.hassio-service is for nobody";
+    assert_eq!(reason.unwrap_err(), never);
     let light = "/core/api/services/light/turn_on";
     assert_eq!(judged("admin", "POST", light).as_deref(), Ok(light));
     assert!(judged("operator", "POST", light).is_err());
+}
+
+#[test]
+fn a_service_that_updates_apps_past_the_rules_is_for_nobody() {
+    for path in [
+        "/core/api/services/update/install",
+        "/homeassistant/api/services/update/install",
+        "/core/api/services/update/install?return_response",
+    ] {
+        let reason = judged("admin", "POST", path).unwrap_err();
+        let never = "endpoint core-api.update-service is for nobody";
+        assert_eq!(reason, never, "{path}");
+    }
+    for other in ["update/skip", "backup/create", "homeassistant/restart"] {
+        let path = format!("/core/api/services/{other}");
+        assert_eq!(judged("admin", "POST", &path), Ok(path));
+    }
 }
 
 #[test]
@@ -311,6 +331,18 @@ fn a_bad_table_is_refused() {
         Endpoints::parse(&format!("{good}{more}")),
         Err(EndpointsError::Ambiguous(..))
     ));
+    // An exception for nobody is none.
+    let never = more.replace("needs = 'read'", "never = 'z'");
+    assert!(Endpoints::parse(&format!("{good}{never}")).is_ok());
+    let both = format!("{}{never}", good.replace("needs = 'read'", "never = 'z'"));
+    let wider = format!("{}{more}", good.replace("needs = 'read'", "never = 'z'"));
+    for bad in [both, wider] {
+        let parsed = Endpoints::parse(&bad);
+        assert!(
+            matches!(parsed, Err(EndpointsError::Ambiguous(..))),
+            "{bad}"
+        );
+    }
 }
 
 /// A generator of numbers that is the same at each run; Marsaglia's xorshift.

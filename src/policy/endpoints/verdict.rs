@@ -203,7 +203,7 @@ impl Endpoints {
         let methods = of_path.iter().map(|(endpoint, _)| endpoint.method);
         let methods: Vec<_> = methods.collect();
         let found = of_path.into_iter().filter(|(endpoint, _)| asked(endpoint));
-        // Of two, one is an exception from the other, and for nobody.
+        // Of two, one is an exception from the other, for nobody.
         let found = found.max_by_key(|(endpoint, _)| match endpoint.access {
             Access::Never(_) => 1,
             Access::Needs(_) => 0,
