@@ -12,6 +12,7 @@ use super::Broker;
 use super::answer::Answer;
 use super::body::Outgoing;
 use super::head::Head;
+use super::own::Objection;
 use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
@@ -174,10 +175,20 @@ async fn forward(
     body: Outgoing,
 ) -> Result<Answer, Answer> {
     let endpoint = call.endpoint();
-    if let Some(ours) = own::objection(&broker.supervisor, call, body.value()).await {
-        let record = asked.denied(Some(endpoint.name.clone()), ours.as_str().to_owned());
-        session.durable(broker, record).await?;
-        return Err(Answer::ours(asked.method, asked.path, session.role(), ours));
+    if let Some(objection) = own::objection(&broker.supervisor, call, body.value()).await {
+        let (rule, answer) = match objection {
+            Objection::Ours(ours) => (
+                ours.as_str().to_owned(),
+                Answer::ours(asked.method, asked.path, session.role(), ours),
+            ),
+            Objection::Unfit(fault) => (fault.clone(), Answer::unfit(&fault)),
+            Objection::Unasked(answer) => (
+                "the Supervisor could not be asked whether it is about this app".to_owned(),
+                answer,
+            ),
+        };
+        let record = asked.denied(Some(endpoint.name.clone()), rule);
+        return Err(session.refused(broker, record, answer).await);
     }
     let record = asked.allowed(
         &endpoint.name,

@@ -114,23 +114,10 @@ async fn stripped(mut response: Response) -> Result<Answer, Answer> {
 /// An error without the Supervisor's envelope, in the envelope that every other error has.
 async fn in_envelope(mut response: Response) -> Answer {
     let status = response.status();
-    let app = "the app's log and its settings `hassio_api`, `hassio_role` and `homeassistant_api` in config.yaml";
     match status {
-        StatusCode::UNAUTHORIZED => Answer::fault(
-            ApiFault::TokenRefused,
-            "the Supervisor did not take this server's token (401)",
-            "restart the app: each start gets a new token; Core's API also needs `homeassistant_api` in config.yaml",
-        ),
-        StatusCode::FORBIDDEN => Answer::fault(
-            ApiFault::TokenRefused,
-            "the Supervisor does not let this app make the call (403)",
-            &format!("look at {app}; some calls work on the host's console only"),
-        ),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => no_answer(status),
         status if status.is_success() || status.is_redirection() || status.is_informational() => {
-            bad_answer(&format!(
-                "status {} without what was asked for",
-                status.as_u16()
-            ))
+            no_answer(status)
         }
         status => {
             let message = match content_type(&response) {
@@ -154,6 +141,27 @@ async fn in_envelope(mut response: Response) -> Answer {
                 error,
                 ..Answer::json(status, &envelope)
             }
+        }
+    }
+}
+
+/// A response that has nothing of what was asked for, and no reason in the Supervisor's words.
+pub(super) fn no_answer(status: StatusCode) -> Answer {
+    let app = "the app's log and its settings `hassio_api`, `hassio_role` and `homeassistant_api` in config.yaml";
+    match status {
+        StatusCode::UNAUTHORIZED => Answer::fault(
+            ApiFault::TokenRefused,
+            "the Supervisor did not take this server's token (401)",
+            "restart the app: each start gets a new token; Core's API also needs `homeassistant_api` in config.yaml",
+        ),
+        StatusCode::FORBIDDEN => Answer::fault(
+            ApiFault::TokenRefused,
+            "the Supervisor does not let this app make the call (403)",
+            &format!("look at {app}; some calls work on the host's console only"),
+        ),
+        status => {
+            let code = status.as_u16();
+            bad_answer(&format!("status {code} without what was asked for"))
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::BrokerError;
 use super::answer::Answer;
 use super::body::Outgoing;
-use super::reply::{self, Options, bad_answer, cause, whole};
+use super::reply::{self, Options, cause, whole};
 use super::token::ApiToken;
 use super::{headers, own};
 use crate::policy::endpoints::{self, AppOptions, Call, Deadline, Endpoint};
@@ -86,27 +86,31 @@ impl Supervisor {
         reply::answer(endpoint.answer, options, response).await
     }
 
-    /// Which app this is; asked once, and again as long as there is no answer.
-    pub(super) async fn own_slug(&self) -> Result<&str, Answer> {
-        let own = self.own_slug.get_or_try_init(|| self.ask_own_slug()).await;
-        own.map(String::as_str)
+    /// Which app this is, if the Supervisor says so; asked once, and again as long as it does not.
+    pub(super) async fn own_slug(&self) -> Result<Option<&str>, Answer> {
+        if self.own_slug.get().is_none() {
+            let info = self.ask("/addons/self/info").await?;
+            if let Some(slug) = info.pointer("/data/slug").and_then(Value::as_str) {
+                // Another call may have been first, with the same answer.
+                self.own_slug.set(slug.to_owned()).unwrap_or_default();
+            }
+        }
+        Ok(self.own_slug.get().map(String::as_str))
     }
 
-    async fn ask_own_slug(&self) -> Result<String, Answer> {
-        let info = self.ask("/addons/self/info").await?;
-        let slug = info.pointer("/data/slug").and_then(Value::as_str);
-        slug.map(str::to_owned)
-            .ok_or_else(|| bad_answer("it does not say which app we are"))
-    }
-
-    /// A question of the broker's own: the envelope of the answer, or null.
+    /// A question of the broker's own: the envelope of the answer, be it an error's. A Supervisor that is away, or has
+    /// something else in its place, has not answered.
     pub(super) async fn ask(&self, path: &str) -> Result<Value, Answer> {
         let headers = HeaderMap::new();
         let mut response = self
             .request(Method::GET, path, headers, None, Deadline::Short)
             .await?;
+        let status = response.status();
         let bytes = whole(&mut response, API_ANSWER_BYTES).await?;
-        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+        match serde_json::from_slice(&bytes) {
+            Ok(envelope @ Value::Object(_)) if !status.is_server_error() => Ok(envelope),
+            Ok(_) | Err(_) => Err(reply::no_answer(status)),
+        }
     }
 
     async fn send(

@@ -163,6 +163,8 @@ pub struct Endpoint {
     pub own: Own,
     /// Members of the body that hold slugs of apps.
     pub apps_in: Vec<String>,
+    /// Members of the body that hold names of folders.
+    pub folders_in: Vec<String>,
     /// Who sees the options in the response.
     pub options: AppOptions,
     /// How long the response is waited for.
@@ -325,6 +327,8 @@ struct Entry {
     #[serde(default)]
     apps_in: Vec<String>,
     #[serde(default)]
+    folders_in: Vec<String>,
+    #[serde(default)]
     strip_options: bool,
     #[serde(default)]
     deadline: Deadline,
@@ -357,6 +361,7 @@ impl Entry {
             effect,
             own: self.own.unwrap_or(own),
             apps_in: self.apps_in,
+            folders_in: self.folders_in,
             options: if self.strip_options {
                 AppOptions::Stripped
             } else {

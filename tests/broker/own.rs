@@ -2,7 +2,7 @@
 
 use hassio_sshd::wire::{ApiDecision, Event};
 
-use crate::harness::both;
+use crate::harness::{Broker, Scratch, Supervisor, TOKEN, both, err};
 
 /// How this app can be meant; the simulated Supervisor knows it as `local_hassio_sshd`.
 const SPELLINGS: [&str; 8] = [
@@ -91,6 +91,10 @@ fn a_restore_leaves_this_app_alone() {
         r#"{"addons":["HASSIO-SSHD"]}"#,
         r#"{"apps":["self"]}"#,
         r#"{"addons":"ALL"}"#,
+        r#"{"addons":["ALL"]}"#,
+        r#"{"addons":["core_mosquitto","all"]}"#,
+        r#"{"addons":[],"folders":["share","addons/local"]}"#,
+        r#"{"folders":["addons"]}"#,
         r#"{"addons":["core_mosquitto",1]}"#,
         r#"{"addons":{"self":true}}"#,
     ] {
@@ -105,6 +109,76 @@ fn a_restore_leaves_this_app_alone() {
         full.raw
     );
     assert_eq!(supervisor.paths(), ["/addons/self/info"]);
+}
+
+#[test]
+fn a_restore_brings_folders_that_are_some_and_not_the_one_this_app_is_built_from() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    let partial = "/backups/1a2b3c4d/restore/partial";
+    for body in [
+        r#"{"folders":["addons/../addons/local"]}"#,
+        r#"{"folders":["/addons/local"]}"#,
+        r#"{"folders":["ADDONS/local"]}"#,
+        r#"{"folders":["addons//local"]}"#,
+        r#"{"folders":"addons/local"}"#,
+        r#"{"folders":{"addons/local":1}}"#,
+        r#"{"folders":["share",1]}"#,
+    ] {
+        let response = session.request("POST", partial, body);
+        assert_eq!(response.status, 400, "{body}: {}", response.raw);
+        assert!(
+            response.body().contains("folders has to be"),
+            "{}",
+            response.raw
+        );
+    }
+    assert!(supervisor.requests().is_empty());
+    let good = r#"{"addons":["core_mosquitto"],"folders":["share","ssl"]}"#;
+    assert_eq!(session.request("POST", partial, good).status, 200);
+
+    let (_supervisor, broker) = both(&["--anonymous"]);
+    let session = broker.open("admin");
+    let folders = r#"{"folders":["addons/local"]}"#;
+    let response = session.request("POST", partial, folders);
+    assert_eq!(response.status, 403, "{}", response.raw);
+    let good = r#"{"folders":["share"]}"#;
+    assert_eq!(session.request("POST", partial, good).status, 200);
+}
+
+/// Who is away has refused nothing.
+#[test]
+fn a_supervisor_that_is_away_is_said_to_be_away_also_where_it_is_asked_who_we_are() {
+    let away = Broker::start(Scratch::new(), "http://127.0.0.1:1", Some(TOKEN));
+    let scratch = Scratch::new();
+    let supervisor = Supervisor::start(&scratch, &["--fault", "html"]);
+    let elsewhere = Broker::start(scratch, &supervisor.address, Some(TOKEN));
+    for (broker, key) in [(&away, "sshd_unreachable"), (&elsewhere, "sshd_bad_answer")] {
+        let session = broker.open("admin");
+        for (path, body) in [
+            ("/addons/core_mosquitto/stop", ""),
+            (
+                "/resolution/suggestion/1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a",
+                "",
+            ),
+            (
+                "/backups/1a2b3c4d/restore/partial",
+                r#"{"folders":["addons/local"]}"#,
+            ),
+        ] {
+            let response = session.request("POST", path, body);
+            assert_eq!(response.status, 502, "{path}: {}", response.raw);
+            assert_eq!(response.json()["error_key"], key, "{path}");
+        }
+        let unasked = |event: &Event| matches!(event, Event::ApiRequest { decision: ApiDecision::Deny, rule, .. } if rule.contains("could not be asked"));
+        assert!(broker.audit.has(unasked));
+    }
+    let output = away
+        .open("operator")
+        .hassio(&["apps", "stop", "core_mosquitto"]);
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    let asked = supervisor.requests();
+    assert!(asked.iter().all(|request| request["method"] == "GET"));
 }
 
 #[test]
