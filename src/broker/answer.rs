@@ -9,7 +9,7 @@ use super::own::Ours;
 use super::pace::TooMany;
 use super::slot::Source;
 use crate::model::{Role, escape};
-use crate::policy::endpoints::Reason;
+use crate::policy::endpoints::{Effect, Reason};
 use crate::wire::ApiFault;
 
 /// How much of a path a message shows.
@@ -45,11 +45,28 @@ impl Answer {
 
     /// An answer of ours in the Supervisor's envelope of an error.
     pub(super) fn fault(fault: ApiFault, message: &str, hint: &str) -> Self {
+        Self::with_fields(fault, message, &json!({ "hint": hint }))
+    }
+
+    /// The same, of a call that was sent: one that changes something may have been carried out all the same.
+    pub(super) fn lost(fault: ApiFault, message: &str, hint: &str, effect: Effect) -> Self {
+        match effect {
+            Effect::Reads => Self::fault(fault, message, hint),
+            Effect::Changes => {
+                let message = format!("{message}; the call may have been carried out");
+                let hint = "look before you try again: `hassio jobs` shows what still runs";
+                let fields = json!({ "hint": hint, "outcome": "unknown" });
+                Self::with_fields(fault, &message, &fields)
+            }
+        }
+    }
+
+    fn with_fields(fault: ApiFault, message: &str, fields: &Value) -> Self {
         let envelope = json!({
             "result": "error",
             "message": message,
             "error_key": fault.as_str(),
-            "extra_fields": { "hint": hint },
+            "extra_fields": fields,
         });
         let answer = Self::json(status(fault), &envelope);
         Self {

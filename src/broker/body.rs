@@ -1,4 +1,4 @@
-use std::io;
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -115,6 +115,29 @@ fn multipart(given: &HeaderValue) -> Option<HeaderValue> {
     good.then(|| HeaderValue::from_str(&text).ok()).flatten()
 }
 
+/// Why an upload has no more bytes, and is not over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadFault {
+    /// Its client sends nothing.
+    #[error("the upload stood still for {} s", .0.as_secs())]
+    Stall(Duration),
+    /// Its client is gone, or sends what is no body.
+    #[error("the upload broke off")]
+    BrokenOff(#[source] hyper::Error),
+}
+
+/// What ended a request, if it was its upload.
+pub(super) fn upload_fault(error: &reqwest::Error) -> Option<&UploadFault> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(fault) = error.downcast_ref() {
+            return Some(fault);
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// A stream from a session to the Supervisor. It is read as fast as that takes it, and counted and digested on its way.
 pub(super) struct Upload {
     body: Incoming,
@@ -136,12 +159,12 @@ impl Upload {
 
 impl http_body::Body for Upload {
     type Data = Bytes;
-    type Error = io::Error;
+    type Error = UploadFault;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -156,17 +179,14 @@ impl http_body::Body for Upload {
                 }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(io::Error::other(error)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UploadFault::BrokenOff(error)))),
             Poll::Ready(None) => {
                 this.slot
                     .uploaded_whole(this.digest.finalize_reset().as_slice());
                 Poll::Ready(None)
             }
             Poll::Pending => match this.stall.as_mut().poll(context) {
-                Poll::Ready(()) => {
-                    let text = format!("the upload stood still for {} s", STALL.as_secs());
-                    Poll::Ready(Some(Err(io::Error::other(text))))
-                }
+                Poll::Ready(()) => Poll::Ready(Some(Err(UploadFault::Stall(STALL)))),
                 Poll::Pending => Poll::Pending,
             },
         }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::slot::Source;
 use crate::model::escape;
-use crate::policy::endpoints;
+use crate::policy::endpoints::{Answer as Kind, Effect, Endpoint};
 use crate::wire::ApiFault;
 use crate::wire::limits::{API_ANSWER_BYTES, API_ERROR_BYTES};
 
@@ -41,42 +41,43 @@ pub(super) enum Options {
 
 /// What the session gets of the Supervisor's response.
 pub(super) async fn answer(
-    kind: endpoints::Answer,
+    endpoint: &Endpoint,
     options: Options,
     response: Response,
 ) -> Result<Answer, Answer> {
     let good = response.status().is_success();
-    match (kind, is_json(&response)) {
-        (endpoints::Answer::Json, true) if good && options == Options::Stripped => {
+    match (endpoint.effect, endpoint.answer, is_json(&response)) {
+        (Effect::Changes, kind, _) => settled(kind, response).await,
+        (Effect::Reads, Kind::Json, true) if good && options == Options::Stripped => {
             stripped(response).await
         }
-        (endpoints::Answer::Json, true) => Ok(passed(response)),
-        (endpoints::Answer::Text, false)
-        | (endpoints::Answer::File | endpoints::Answer::Core, _)
+        (Effect::Reads, Kind::Json, true) => Ok(passed(response)),
+        (Effect::Reads, Kind::Text, false) | (Effect::Reads, Kind::File | Kind::Core, _)
             if good =>
         {
             Ok(passed(response))
         }
         // An error of a text route in the envelope of the others.
-        (endpoints::Answer::Text | endpoints::Answer::File, true) if !good => Ok(passed(response)),
-        (endpoints::Answer::Json, false)
-        | (endpoints::Answer::Text | endpoints::Answer::File | endpoints::Answer::Core, _) => {
-            Err(in_envelope(response).await)
+        (Effect::Reads, Kind::Text | Kind::File, true) if !good => Ok(passed(response)),
+        (Effect::Reads, Kind::Json, false)
+        | (Effect::Reads, Kind::Text | Kind::File | Kind::Core, _) => {
+            let read = Read::whole(response, Effect::Reads).await?;
+            Err(read.in_envelope(Effect::Reads))
         }
     }
 }
 
 fn is_json(response: &Response) -> bool {
-    content_type(response) == Some("application/json")
+    content_type(response.headers()) == Some("application/json")
 }
 
-fn content_type(response: &Response) -> Option<&str> {
-    let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     kind.split(';').next().map(str::trim)
 }
 
-/// The response as it comes.
-fn passed(response: Response) -> Answer {
+/// What of a response's head a session gets to see.
+fn shown(response: &Response) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for name in HEADERS {
         if let Some(value) = response.headers().get(&name) {
@@ -86,23 +87,121 @@ fn passed(response: Response) -> Answer {
     if let Some(length) = response.content_length() {
         headers.insert(CONTENT_LENGTH, length.into());
     }
-    let status = response.status();
-    let error = (!status.is_success()).then(|| format!("the Supervisor said {}", status.as_u16()));
+    headers
+}
+
+/// The response as it comes.
+fn passed(response: Response) -> Answer {
+    let (status, headers) = (response.status(), shown(&response));
     let source = Source::Passed(http::Response::<reqwest::Body>::from(response).into_body());
     Answer {
         status,
         headers,
         source,
-        error,
+        error: said(status),
+    }
+}
+
+/// What the record keeps of a response that is an error.
+fn said(status: StatusCode) -> Option<String> {
+    (!status.is_success()).then(|| format!("the Supervisor said {}", status.as_u16()))
+}
+
+/// The response to a call that changes something. It is read whole before any of it is passed on: a part of it would not
+/// say what became of the call.
+async fn settled(kind: Kind, response: Response) -> Result<Answer, Answer> {
+    let read = Read::whole(response, Effect::Changes).await?;
+    let usable = match kind {
+        Kind::Json => read.is_envelope(),
+        Kind::Text | Kind::File | Kind::Core => read.status.is_success(),
+    };
+    match usable {
+        true => Ok(read.into_answer()),
+        false => Err(read.in_envelope(Effect::Changes)),
+    }
+}
+
+/// A response that was read whole.
+struct Read {
+    status: StatusCode,
+    headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl Read {
+    async fn whole(mut response: Response, effect: Effect) -> Result<Self, Answer> {
+        let (status, headers) = (response.status(), shown(&response));
+        let bytes = whole(&mut response, API_ANSWER_BYTES, effect).await?;
+        Ok(Self {
+            status,
+            headers,
+            bytes,
+        })
+    }
+
+    /// Whether it is the Supervisor's envelope, of a success or of an error.
+    fn is_envelope(&self) -> bool {
+        let json = content_type(&self.headers) == Some("application/json");
+        let envelope: Option<Map<String, Value>> = serde_json::from_slice(&self.bytes).ok();
+        let result = envelope
+            .as_ref()
+            .and_then(|envelope| envelope.get("result"));
+        let known = result.is_some_and(|result| result == "ok" || result == "error");
+        json && known
+    }
+
+    fn into_answer(self) -> Answer {
+        Answer {
+            status: self.status,
+            headers: self.headers,
+            source: Source::Whole(self.bytes.into()),
+            error: said(self.status),
+        }
+    }
+
+    /// An error without the Supervisor's envelope, in the envelope that every other error has.
+    fn in_envelope(self, effect: Effect) -> Answer {
+        let status = self.status;
+        if !status.is_client_error() && !status.is_server_error()
+            || [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status)
+        {
+            return no_answer(status, effect);
+        }
+        let code = status.as_u16();
+        let kind = content_type(&self.headers);
+        if kind == Some("text/html") {
+            let what = format!("status {code}, and a web page instead of a reason");
+            return bad_answer(&what, effect);
+        }
+        let message = match (kind, status.is_server_error()) {
+            (Some("application/json"), _) => message(&self.bytes),
+            (_, true) => None,
+            (_, false) => text(&self.bytes),
+        };
+        match (message, status.is_server_error()) {
+            (None, true) => {
+                let text = text(&self.bytes).map(|text| format!(": {text}"));
+                let text = text.unwrap_or_default();
+                bad_answer(&format!("status {code} without a reason{text}"), effect)
+            }
+            (message, _) => {
+                let message = message.unwrap_or_else(|| format!("status {code}"));
+                let envelope = json!({ "result": "error", "message": message });
+                Answer {
+                    error: said(status),
+                    ..Answer::json(status, &envelope)
+                }
+            }
+        }
     }
 }
 
 /// The response without options.
 async fn stripped(mut response: Response) -> Result<Answer, Answer> {
     let status = response.status();
-    let bytes = whole(&mut response, API_ANSWER_BYTES).await?;
-    let mut envelope: Map<String, Value> =
-        serde_json::from_slice(&bytes).map_err(|_| bad_answer("it is no JSON object"))?;
+    let bytes = whole(&mut response, API_ANSWER_BYTES, Effect::Reads).await?;
+    let mut envelope: Map<String, Value> = serde_json::from_slice(&bytes)
+        .map_err(|_| bad_answer("it is no JSON object", Effect::Reads))?;
     let data = envelope.get_mut("data").and_then(Value::as_object_mut);
     if let Some(options) = data.and_then(|data| data.get_mut("options")) {
         // Not an empty table: that would be an app without options.
@@ -111,42 +210,8 @@ async fn stripped(mut response: Response) -> Result<Answer, Answer> {
     Ok(Answer::json(status, &Value::Object(envelope)))
 }
 
-/// An error without the Supervisor's envelope, in the envelope that every other error has.
-async fn in_envelope(mut response: Response) -> Answer {
-    let status = response.status();
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => no_answer(status),
-        status if status.is_success() || status.is_redirection() || status.is_informational() => {
-            no_answer(status)
-        }
-        status => {
-            let message = match content_type(&response) {
-                Some("text/html") => {
-                    format!(
-                        "status {}, and a web page instead of a reason",
-                        status.as_u16()
-                    )
-                }
-                kind => {
-                    let json = kind == Some("application/json");
-                    let bytes = whole(&mut response, API_ANSWER_BYTES)
-                        .await
-                        .unwrap_or_default();
-                    reason(&bytes, json).unwrap_or_else(|| format!("status {}", status.as_u16()))
-                }
-            };
-            let envelope = json!({ "result": "error", "message": message });
-            let error = Some(format!("the Supervisor said {}", status.as_u16()));
-            Answer {
-                error,
-                ..Answer::json(status, &envelope)
-            }
-        }
-    }
-}
-
 /// A response that has nothing of what was asked for, and no reason in the Supervisor's words.
-pub(super) fn no_answer(status: StatusCode) -> Answer {
+pub(super) fn no_answer(status: StatusCode, effect: Effect) -> Answer {
     let app = "the app's log and its settings `hassio_api`, `hassio_role` and `homeassistant_api` in config.yaml";
     match status {
         StatusCode::UNAUTHORIZED => Answer::fault(
@@ -161,44 +226,47 @@ pub(super) fn no_answer(status: StatusCode) -> Answer {
         ),
         status => {
             let code = status.as_u16();
-            bad_answer(&format!("status {code} without what was asked for"))
+            bad_answer(&format!("status {code} without what was asked for"), effect)
         }
     }
 }
 
-/// What an error says: its text, or the `message` of Core's JSON.
-fn reason(bytes: &[u8], json: bool) -> Option<String> {
-    let value = json
-        .then(|| serde_json::from_slice::<Value>(bytes).ok())
-        .flatten();
-    let message = value.as_ref().and_then(|value| value.get("message"));
-    let text = match message.and_then(Value::as_str) {
-        Some(message) => message.as_bytes(),
-        None => bytes.trim_ascii(),
-    };
+/// The `message` of Core's JSON.
+fn message(bytes: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    text(value.get("message")?.as_str()?.as_bytes())
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    let text = bytes.trim_ascii();
     (!text.is_empty()).then(|| escape(text, API_ERROR_BYTES))
 }
 
-pub(super) fn bad_answer(what: &str) -> Answer {
+/// The answer is none. A call that changes something may have been carried out.
+pub(super) fn bad_answer(what: &str, effect: Effect) -> Answer {
     let message = format!("the Supervisor's answer makes no sense: {what}");
-    Answer::fault(
-        ApiFault::BadAnswer,
-        &message,
-        "its log is under Settings > System > Logs",
-    )
+    let hint = "its log is under Settings > System > Logs";
+    Answer::lost(ApiFault::BadAnswer, &message, hint, effect)
 }
 
 /// All bytes of a response, if they are at most `limit_bytes`.
-pub(super) async fn whole(response: &mut Response, limit_bytes: usize) -> Result<Bytes, Answer> {
+pub(super) async fn whole(
+    response: &mut Response,
+    limit_bytes: usize,
+    effect: Effect,
+) -> Result<Bytes, Answer> {
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if bytes.len() + chunk.len() <= limit_bytes => {
                 bytes.extend_from_slice(&chunk)
             }
-            Ok(Some(_)) => return Err(bad_answer("it is too long")),
+            Ok(Some(_)) => return Err(bad_answer("it is too long", effect)),
             Ok(None) => return Ok(bytes.into()),
-            Err(error) => return Err(bad_answer(&format!("it broke off: {}", cause(&error)))),
+            Err(error) => {
+                let what = format!("it broke off: {}", cause(&error));
+                return Err(bad_answer(&what, effect));
+            }
         }
     }
 }

@@ -11,8 +11,10 @@ use super::answer::Answer;
 use super::body::Outgoing;
 use super::reply::{self, Options, cause, whole};
 use super::token::ApiToken;
-use super::{headers, own};
-use crate::policy::endpoints::{self, AppOptions, Call, Deadline, Endpoint};
+use super::{body, headers, own};
+use crate::policy::endpoints::{
+    self, Answer as Kind, AppOptions, Call, Deadline, Effect, Endpoint,
+};
 use crate::wire::limits::API_ANSWER_BYTES;
 use crate::wire::{ApiFault, BrokerConfig};
 
@@ -83,7 +85,7 @@ impl Supervisor {
         };
         let headers = headers::outgoing(endpoint, asked, &body);
         let response = self.send(endpoint, call.target(), headers, body).await?;
-        reply::answer(endpoint.answer, options, response).await
+        reply::answer(endpoint, options, response).await
     }
 
     /// Which app this is, if the Supervisor says so; asked once, and again as long as it does not.
@@ -104,12 +106,13 @@ impl Supervisor {
         let headers = HeaderMap::new();
         let mut response = self
             .request(Method::GET, path, headers, None, Deadline::Short)
-            .await?;
+            .await
+            .map_err(|error| self.unanswered(&error, Effect::Reads))?;
         let status = response.status();
-        let bytes = whole(&mut response, API_ANSWER_BYTES).await?;
+        let bytes = whole(&mut response, API_ANSWER_BYTES, Effect::Reads).await?;
         match serde_json::from_slice(&bytes) {
             Ok(envelope @ Value::Object(_)) if !status.is_server_error() => Ok(envelope),
-            Ok(_) | Err(_) => Err(reply::no_answer(status)),
+            Ok(_) | Err(_) => Err(reply::no_answer(status, Effect::Reads)),
         }
     }
 
@@ -131,21 +134,22 @@ impl Supervisor {
             known => known.bytes().map(Body::from),
         };
         // An answer that is passed on is waited for until it begins; then it takes as long as its reader.
-        let streams = match endpoint.answer {
-            endpoints::Answer::Json => false,
-            endpoints::Answer::Text | endpoints::Answer::File | endpoints::Answer::Core => true,
+        let streams = match (endpoint.effect, endpoint.answer) {
+            (Effect::Changes, _) | (Effect::Reads, Kind::Json) => false,
+            (Effect::Reads, Kind::Text | Kind::File | Kind::Core) => true,
         };
-        match endpoint.deadline.duration().filter(|_| streams) {
+        let sent = match endpoint.deadline.duration().filter(|_| streams) {
             Some(wait) => {
                 let request = self.request(method, target, headers, body, Deadline::None);
-                let late = |_| self.unreachable(&format!("no answer within {} s", wait.as_secs()));
-                tokio::time::timeout(wait, request).await.map_err(late)?
+                let answered = tokio::time::timeout(wait, request).await;
+                answered.unwrap_or(Err(Unanswered::Late(wait)))
             }
             None => {
                 self.request(method, target, headers, body, endpoint.deadline)
                     .await
             }
-        }
+        };
+        sent.map_err(|error| self.unanswered(&error, endpoint.effect))
     }
 
     async fn request(
@@ -155,14 +159,8 @@ impl Supervisor {
         headers: HeaderMap,
         body: Option<Body>,
         deadline: Deadline,
-    ) -> Result<Response, Answer> {
-        let Some(token) = &self.token else {
-            return Err(Answer::fault(
-                ApiFault::NoSupervisor,
-                "no Supervisor is configured",
-                "this server runs outside Home Assistant, or was started without SUPERVISOR_TOKEN",
-            ));
-        };
+    ) -> Result<Response, Unanswered> {
+        let token = self.token.as_ref().ok_or(Unanswered::NoSupervisor)?;
         let mut request = self
             .client
             .request(method, format!("{}{target}", self.address))
@@ -174,19 +172,44 @@ impl Supervisor {
         if let Some(wait) = deadline.duration() {
             request = request.timeout(wait);
         }
-        request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&cause(&error)))
+        request.send().await.map_err(Unanswered::Failed)
     }
 
-    fn unreachable(&self, cause: &str) -> Answer {
-        Answer::fault(
+    fn unanswered(&self, error: &Unanswered, effect: Effect) -> Answer {
+        let (cause, effect) = match error {
+            Unanswered::NoSupervisor => {
+                return Answer::fault(
+                    ApiFault::NoSupervisor,
+                    "no Supervisor is configured",
+                    "this server runs outside Home Assistant, or was started without SUPERVISOR_TOKEN",
+                );
+            }
+            Unanswered::Late(wait) => (format!("no answer within {} s", wait.as_secs()), effect),
+            // Without a connection nothing was sent.
+            Unanswered::Failed(error) if error.is_connect() => (cause(error), Effect::Reads),
+            Unanswered::Failed(error) => match body::upload_fault(error) {
+                // The Supervisor was not told that this is all, and takes no part.
+                Some(fault) => return Answer::unfit(&fault.to_string()),
+                None => (cause(error), effect),
+            },
+        };
+        Answer::lost(
             ApiFault::Unreachable,
             &format!("cannot reach the Supervisor at {}: {cause}", self.address),
             "it may be restarting: try again in a minute; its log is under Settings > System > Logs",
+            effect,
         )
     }
+}
+
+/// Why there is no response.
+enum Unanswered {
+    /// Nobody to ask.
+    NoSupervisor,
+    /// It did not begin in time.
+    Late(Duration),
+    /// No connection, or not to its end.
+    Failed(reqwest::Error),
 }
 
 /// The origin of an `http` URL that has nothing but an origin.

@@ -13,6 +13,7 @@ mod calls;
 mod harness;
 mod life;
 mod limits;
+mod outcome;
 mod own;
 mod process;
 mod refusals;
