@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Body, Request};
 use super::context::Context;
 use super::given::Given;
-use super::options::{Assignment, at, difference, secrets};
+use super::options::{Assignment, at, difference, no_text, secrets};
 use super::output::{Colour, Screen, note, to_stderr};
 use super::tree::{Call, get as call_get, post};
 use super::{CliError, read_file, read_limited};
@@ -99,9 +99,11 @@ pub(super) fn set(context: &Context, given: &Given<'_>) -> Result<(), CliError> 
 /// `apps options validate`.
 pub(super) fn validate(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
     let changes = assignments(given)?;
-    let options = match from_file(given)? {
-        Some(file) if changes.is_empty() => file,
-        file => changed(&Now::ask(context, given)?, file, &changes)?,
+    let now = Now::ask(context, given);
+    let options = match (from_file(given)?, now) {
+        // A whole can be checked by a role that may not see what is set.
+        (Some(file), Err(_)) if changes.is_empty() => file,
+        (file, now) => changed(&now?, file, &changes)?,
     };
     let verdict = check(context, given, &options)?;
     context.printer.data(&verdict)
@@ -148,9 +150,15 @@ fn read_input(path: &str) -> Result<Vec<u8>, CliError> {
 }
 
 fn changed(now: &Now, file: Option<Value>, changes: &[Assignment]) -> Result<Value, CliError> {
+    if let Some(key) = file.as_ref().and_then(|file| no_text(file, &now.schema)) {
+        return Err(CliError::usage(
+            format!("{key} is text for this app, and the file has a number or a truth value there"),
+            "put it in quotation marks",
+        ));
+    }
     let mut after = file.unwrap_or_else(|| now.options.clone());
     for change in changes {
-        change.apply(&mut after)?;
+        change.apply(&mut after, &now.schema)?;
     }
     Ok(after)
 }

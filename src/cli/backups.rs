@@ -29,11 +29,33 @@ pub(super) fn new(context: &Context, given: &Given<'_>) -> Result<(), CliError> 
     } else {
         post("/backups/new/full")
     };
-    send(context, given, call)
+    let mut body = given.body();
+    if given.list("app").contains(&ALL_APPS) {
+        if given.list("app").len() > 1 {
+            return Err(CliError::usage(
+                "--app ALL is all of them already",
+                "give ALL alone, or name the apps",
+            ));
+        }
+        // A list would name an app that is called so.
+        if let Some(members) = body.as_mut().and_then(Value::as_object_mut) {
+            members.insert("addons".to_owned(), ALL_APPS.into());
+        }
+    }
+    send(context, given, call, body)
 }
+
+/// The Supervisor's word for every app, in a new backup.
+const ALL_APPS: &str = "ALL";
 
 /// `backups restore`: likewise.
 pub(super) fn restore(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    if given.list("app").contains(&ALL_APPS) {
+        return Err(CliError::usage(
+            "a restore has no --app ALL",
+            "name the apps that are to be put back; `hassio backups info SLUG` lists those in the backup",
+        ));
+    }
     let part = given.switch("homeassistant").is_some()
         || !given.list("app").is_empty()
         || !given.list("folders").is_empty();
@@ -42,12 +64,17 @@ pub(super) fn restore(context: &Context, given: &Given<'_>) -> Result<(), CliErr
     } else {
         post("/backups/{slug}/restore/full")
     };
-    send(context, given, call)
+    send(context, given, call, given.body())
 }
 
-fn send(context: &Context, given: &Given<'_>, call: Call) -> Result<(), CliError> {
+fn send(
+    context: &Context,
+    given: &Given<'_>,
+    call: Call,
+    body: Option<Value>,
+) -> Result<(), CliError> {
     let request = given.request_by(call)?;
-    let request = match given.body() {
+    let request = match body {
         Some(body) => request.with(&body),
         None => request,
     };
@@ -69,7 +96,8 @@ pub(super) fn download(context: &Context, given: &Given<'_>) -> Result<(), CliEr
         Some("-") => {
             let opened = context.client.stream(request)?;
             if opened.status() != 200 {
-                return Err(context.helpful(given, opened.whole()?.error()));
+                let error = opened.whole()?.error();
+                return Err(context.helpful(given, no_backup(given, error)));
             }
             let copied =
                 copy(context, opened, &mut io::stdout().lock(), 0).map_err(Copy::into_error)?;
@@ -190,18 +218,35 @@ fn not_sent(
     }
     // The Supervisor says nothing at all where there is no such backup.
     let error = match (answer.status, answer.bytes.is_empty()) {
-        (404, true) => CliError::Answer {
-            message: format!(
-                "there is no backup {}",
-                given.text("slug").unwrap_or_default()
-            ),
-            status: 404,
-            fault: None,
-            hint: None,
-        },
+        (404, true) => missing(given),
         _ => answer.error(),
     };
-    Ok(context.helpful(given, error))
+    Ok(context.helpful(given, no_backup(given, error)))
+}
+
+/// The broker has only a status to tell where the Supervisor gives no reason.
+fn no_backup(given: &Given<'_>, error: CliError) -> CliError {
+    match error {
+        CliError::Answer {
+            message,
+            status: 404,
+            fault: None,
+            ..
+        } if message == "status 404" => missing(given),
+        error => error,
+    }
+}
+
+fn missing(given: &Given<'_>) -> CliError {
+    CliError::Answer {
+        message: format!(
+            "there is no backup {}",
+            given.text("slug").unwrap_or_default()
+        ),
+        status: 404,
+        fault: None,
+        hint: None,
+    }
 }
 
 /// Whether the answer to a request for a part begins where we want it to.

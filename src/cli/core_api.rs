@@ -76,7 +76,7 @@ pub(super) fn call(context: &Context, given: &Given<'_>) -> Result<(), CliError>
         None => Value::Object(Map::new()),
     };
     for text in given.many("assignments") {
-        Assignment::parse(text)?.apply(&mut data)?;
+        Assignment::parse(text)?.apply(&mut data, &Value::Null)?;
     }
     let request = Request::new(Method::Post, path)
         .within(Limit::Operation)

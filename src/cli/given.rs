@@ -76,10 +76,15 @@ impl Given<'_> {
         let (call, path) =
             path.ok_or_else(|| CliError::usage("something is missing", "see --help"))?;
         let request = Request::new(call.method, path?).within(self.node.limit);
-        Ok(match self.body() {
-            Some(body) => request.with(&body),
-            None => request,
-        })
+        match self.body() {
+            Some(body) => Ok(request.with(&body)),
+            // It would be answered with success, and nothing would have changed.
+            None if self.node.word() == "options" => Err(CliError::usage(
+                "nothing to change",
+                format!("see `hassio {} --help`", self.node.path),
+            )),
+            None => Ok(request),
+        }
     }
 
     /// A request by one of the command's calls, with this body.
@@ -125,6 +130,7 @@ impl Given<'_> {
                 let text = self.text(name).filter(|text| !text.is_empty());
                 Some(text.unwrap_or(otherwise).into())
             }
+            Send::NotNegative => self.number(name).filter(|n| *n >= 0).map(Value::from),
             // Whole percents have an exact decimal form with two digits.
             Send::Percent => self
                 .number(name)

@@ -33,7 +33,7 @@ pub(super) fn modernise(words: &[OsString]) -> Modern {
         let early = walk.last().is_some_and(|last| at < last);
         match first_generation(word, words.get(index)).filter(|_| early) {
             Some((now, taken)) => {
-                notes.push((word.to_string_lossy().into_owned(), lossy(&now).join(" ")));
+                notes.push(note(word, &now));
                 rest.extend(now);
                 index += taken;
             }
@@ -44,6 +44,13 @@ pub(super) fn modernise(words: &[OsString]) -> Modern {
         rest = with_todays_names(node, &rest, &mut notes);
     }
     Modern { node, rest, notes }
+}
+
+/// What is said of an option of former times: names alone, since a value may be a password.
+fn note(word: &OsString, now: &[OsString]) -> (String, String) {
+    let name = |word: &String| word.split('=').next().unwrap_or_default().to_owned();
+    let names: Vec<String> = lossy(now).iter().map(name).collect();
+    (name(&word.to_string_lossy().into_owned()), names.join(" "))
 }
 
 fn with_todays_names(

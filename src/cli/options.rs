@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::CliError;
+use super::settings::truth;
 
 /// `KEY=VALUE`, `KEY:=JSON` or `KEY-`.
 #[derive(Debug, PartialEq)]
@@ -15,7 +16,7 @@ pub(super) struct Assignment {
 
 #[derive(Debug, PartialEq)]
 enum Change {
-    /// JSON if it reads as JSON and what was there is no text; else text.
+    /// What the app's schema says that it is; where that says nothing, JSON if it reads as JSON and what was there is no text.
     Guess(String),
     Json(Value),
     Remove,
@@ -49,7 +50,11 @@ impl Assignment {
     }
 
     /// Puts it into data.
-    pub(super) fn apply(&self, data: &mut Value) -> Result<(), CliError> {
+    ///
+    /// # Errors
+    /// `Usage` where the data has no such place.
+    pub(super) fn apply(&self, data: &mut Value, schema: &Value) -> Result<(), CliError> {
+        let kind = kind_of(schema, &self.key);
         let Some((last, parents)) = self.key.split_last() else {
             return Ok(());
         };
@@ -63,7 +68,7 @@ impl Assignment {
                 .map(drop)
                 .ok_or_else(|| self.wrong("there is no such option")),
             (Value::Object(members), change) => {
-                let value = change.value(members.get(last));
+                let value = change.value(members.get(last), kind);
                 members.insert(last.clone(), value);
                 Ok(())
             }
@@ -74,13 +79,13 @@ impl Assignment {
                 match (index.cmp(&items.len()), change) {
                     (std::cmp::Ordering::Less, Change::Remove) => drop(items.remove(index)),
                     (std::cmp::Ordering::Less, change) => {
-                        let value = change.value(items.get(index));
+                        let value = change.value(items.get(index), kind);
                         if let Some(item) = items.get_mut(index) {
                             *item = value;
                         }
                     }
                     (std::cmp::Ordering::Equal, Change::Guess(_) | Change::Json(_)) => {
-                        items.push(change.value(None))
+                        items.push(change.value(None, kind))
                     }
                     (std::cmp::Ordering::Equal | std::cmp::Ordering::Greater, _) => {
                         return Err(self.wrong(&format!("the list has {} items", items.len())));
@@ -123,18 +128,78 @@ impl Assignment {
 }
 
 impl Change {
-    fn value(&self, before: Option<&Value>) -> Value {
+    fn value(&self, before: Option<&Value>, kind: Kind) -> Value {
         match self {
             Self::Json(value) => value.clone(),
             Self::Remove => Value::Null,
-            Self::Guess(text) => match serde_json::from_str::<Value>(text) {
-                // A password of digits stays text.
-                Ok(value) if !matches!(before, Some(Value::String(_))) => value,
-                Ok(Value::String(text)) => Value::String(text),
-                _ => Value::String(text.clone()),
-            },
+            Self::Guess(text) => guess(text, before, kind),
         }
     }
+}
+
+/// What an app's schema says of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Integer,
+    Float,
+    Truth,
+    Unknown,
+}
+
+/// What does not fit its kind stays text, and the app's own rules refuse it.
+fn guess(text: &str, before: Option<&Value>, kind: Kind) -> Value {
+    let as_text = || Value::String(text.to_owned());
+    match (kind, serde_json::from_str::<Value>(text)) {
+        (Kind::Text | Kind::Unknown, Ok(Value::String(text))) => Value::String(text),
+        (Kind::Text, _) => as_text(),
+        (Kind::Integer, _) => text.parse::<i64>().map_or_else(|_| as_text(), Value::from),
+        (Kind::Float, _) => text.parse::<f64>().map_or_else(|_| as_text(), Value::from),
+        (Kind::Truth, _) => truth(text).map_or_else(as_text, Value::from),
+        // A password of digits stays text, and so does a number that would be written otherwise: 1e5, or too many digits.
+        (Kind::Unknown, Ok(Value::Number(number))) if number.to_string() != text => as_text(),
+        (Kind::Unknown, Ok(value)) if !matches!(before, Some(Value::String(_))) => value,
+        (Kind::Unknown, _) => as_text(),
+    }
+}
+
+/// What the Supervisor's form of a schema says of the option with that key: a list of `{name, type, multiple, schema}`.
+fn kind_of(schema: &Value, key: &[String]) -> Kind {
+    let mut at = schema;
+    let mut found = Kind::Unknown;
+    let mut in_list = false;
+    for part in key {
+        if std::mem::take(&mut in_list) && part.parse::<usize>().is_ok() {
+            continue;
+        }
+        let named = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(part);
+        let Some(entry) = at.as_array().and_then(|entries| entries.iter().find(named)) else {
+            return Kind::Unknown;
+        };
+        found = match entry.get("type").and_then(Value::as_str) {
+            Some("string" | "select" | "password") => Kind::Text,
+            Some("integer") => Kind::Integer,
+            Some("float") => Kind::Float,
+            Some("boolean") => Kind::Truth,
+            Some(_) | None => Kind::Unknown,
+        };
+        in_list = entry.get("multiple").and_then(Value::as_bool) == Some(true);
+        at = entry.get("schema").unwrap_or(&Value::Null);
+    }
+    // All of a list.
+    if in_list { Kind::Unknown } else { found }
+}
+
+/// The first option of a file that is text by the schema, and that YAML read as something else: what was written there is
+/// not known any more.
+pub(super) fn no_text(options: &Value, schema: &Value) -> Option<String> {
+    let mut leaves = Vec::new();
+    flatten(options, String::new(), &mut leaves);
+    let wrong = |(key, value): &(String, Value)| {
+        let parts: Vec<String> = key.split('.').map(str::to_owned).collect();
+        matches!(value, Value::Number(_) | Value::Bool(_)) && kind_of(schema, &parts) == Kind::Text
+    };
+    leaves.into_iter().find(wrong).map(|(key, _)| key)
 }
 
 /// The value at `a.0.b`.
@@ -245,7 +310,7 @@ mod tests {
     fn set(data: &Value, assignments: &[&str]) -> Result<Value, CliError> {
         let mut data = data.clone();
         for text in assignments {
-            Assignment::parse(text)?.apply(&mut data)?;
+            Assignment::parse(text)?.apply(&mut data, &Value::Null)?;
         }
         Ok(data)
     }
@@ -284,6 +349,60 @@ mod tests {
             set(&json!({ "a": 1, "b": 2 }), &["a-"]).unwrap(),
             json!({ "b": 2 })
         );
+    }
+
+    #[test]
+    fn a_value_is_what_the_schema_says() {
+        let schema = json!([
+            { "name": "code", "type": "string" },
+            { "name": "mode", "type": "select", "options": ["1", "2"] },
+            { "name": "port", "type": "integer" },
+            { "name": "rate", "type": "float" },
+            { "name": "tls", "type": "boolean" },
+            { "name": "names", "type": "string", "multiple": true },
+            { "name": "logins", "type": "schema", "multiple": true, "schema": [{ "name": "pin", "type": "string" }] },
+        ]);
+        for (assignment, expected) in [
+            ("code=0123", json!({ "code": "0123" })),
+            (
+                "code=12345678901234567890123",
+                json!({ "code": "12345678901234567890123" }),
+            ),
+            ("code=true", json!({ "code": "true" })),
+            ("mode=1", json!({ "mode": "1" })),
+            ("port=8080", json!({ "port": 8080 })),
+            ("port=1e5", json!({ "port": "1e5" })),
+            ("rate=1.50", json!({ "rate": 1.5 })),
+            ("tls=on", json!({ "tls": true })),
+            ("names=[\"a\"]", json!({ "names": ["a"] })),
+            ("unknown=1e5", json!({ "unknown": "1e5" })),
+            (
+                "unknown=99999999999999999999",
+                json!({ "unknown": "99999999999999999999" }),
+            ),
+            ("unknown=7", json!({ "unknown": 7 })),
+        ] {
+            let mut data = json!({});
+            Assignment::parse(assignment)
+                .unwrap()
+                .apply(&mut data, &schema)
+                .unwrap();
+            assert_eq!(data, expected, "{assignment}");
+        }
+        let mut data = json!({ "names": ["x"], "logins": [{ "pin": "x" }] });
+        for assignment in ["names.0=007", "logins.0.pin=42"] {
+            Assignment::parse(assignment)
+                .unwrap()
+                .apply(&mut data, &schema)
+                .unwrap();
+        }
+        assert_eq!(
+            data,
+            json!({ "names": ["007"], "logins": [{ "pin": "42" }] })
+        );
+        assert_eq!(no_text(&data, &schema), None);
+        let yaml = json!({ "port": 1, "logins": [{ "pin": 42 }] });
+        assert_eq!(no_text(&yaml, &schema).as_deref(), Some("logins.0.pin"));
     }
 
     #[test]

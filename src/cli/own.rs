@@ -75,17 +75,16 @@ pub(super) fn supervisor_options(context: &Context, given: &Given<'_>) -> Result
         })?;
         flags.insert(name.to_owned(), value.into());
     }
+    let flags_given = !flags.is_empty();
     let mut body = given.body().unwrap_or_else(|| json!({}));
-    if let (false, Some(members)) = (flags.is_empty(), body.as_object_mut()) {
+    if let (true, Some(members)) = (flags_given, body.as_object_mut()) {
         members.insert("feature_flags".to_owned(), Value::Object(flags));
     }
-    let request = given.request()?;
-    let empty = body.as_object().is_none_or(Map::is_empty);
-    send(
-        context,
-        given,
-        if empty { request } else { request.with(&body) },
-    )
+    let request = match flags_given {
+        true => given.request_by(post("/supervisor/options"))?.with(&body),
+        false => given.request()?,
+    };
+    send(context, given, request)
 }
 
 /// `docker registries add`: the host is a name in the body.

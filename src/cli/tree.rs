@@ -236,6 +236,8 @@ pub(super) enum Send {
     Given,
     /// What was given, unless it is empty, 0 or negative.
     NotEmpty,
+    /// A number, unless it is negative.
+    NotNegative,
     /// Null where it is empty or 0.
     Nullable,
     /// A switch: always, false if it was not given.

@@ -17,19 +17,27 @@ pub fn close<'k>(word: &str, known: &[&'k str]) -> Vec<&'k str> {
     found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// Levenshtein's distance: insertions, deletions and replacements.
+/// Optimal string alignment: insertions, deletions, replacements, and two neighbours that changed places.
 fn distance(a: &[char], b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut above = row.clone();
     for (i, x) in a.iter().enumerate() {
         let mut left = i + 1;
         let mut next = vec![left];
-        for (y, above) in b.iter().zip(row.windows(2)) {
-            let &[diagonal, up] = above else { continue };
-            left = (diagonal + usize::from(x != y)).min(up + 1).min(left + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX / 2);
+            let replaced = cell(&row, j) + usize::from(x != y);
+            left = replaced.min(cell(&row, j + 1) + 1).min(left + 1);
+            if let (Some(i), Some(j)) = (i.checked_sub(1), j.checked_sub(1))
+                && a.get(i) == Some(y)
+                && b.get(j) == Some(x)
+            {
+                left = left.min(cell(&above, j) + 1);
+            }
             next.push(left);
         }
-        row = next;
+        above = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or(a.len())
 }
@@ -44,7 +52,9 @@ mod tests {
         assert_eq!(nearest("autorized_keys", &known), Some("authorized_keys"));
         assert_eq!(nearest("authorised-keys", &known), Some("authorized_keys"));
         assert_eq!(nearest("Password", &known), Some("password"));
-        assert_eq!(nearest("stfp", &["sftp", "scp"]), None);
+        assert_eq!(nearest("stfp", &["sftp", "scp"]), Some("sftp"));
+        assert_eq!(nearest("strat", &["stop", "start", "stats"]), Some("start"));
+        assert_eq!(nearest("pfst", &["sftp", "scp"]), None);
         assert_eq!(nearest("colour", &known), None);
         assert_eq!(close("scpp", &["sftp", "scp", "scpx"]), ["scp", "scpx"]);
     }

@@ -296,3 +296,17 @@ fn peak_kib(hassio: &mut crate::harness::Hassio) -> u64 {
     assert!(peak > 0);
     peak
 }
+
+#[test]
+fn a_backup_that_is_not_there_is_named_with_and_without_a_broker() {
+    // The broker's envelope around an answer without any.
+    let setup = Setup::new(|request| match request.target.as_str() {
+        "/backups/info" => ok(&json!({ "backups": [{ "slug": "8f3a2b1c", "name": "x" }] })),
+        _ => error(404, "status 404"),
+    });
+    for line in ["backups download nosuch", "backups download nosuch -o -"] {
+        let run = setup.hassio(line);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.err.contains("there is no backup nosuch"), "{run:?}");
+    }
+}

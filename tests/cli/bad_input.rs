@@ -8,6 +8,20 @@ use crate::harness::{Hassio, Setup, scratch};
 use crate::recorder::{Reply, Step, chunk, error, json_reply, ok, reply, stream, with_headers};
 
 #[test]
+fn what_was_the_value_of_an_old_option_is_not_said() {
+    let setup = Setup::new(|_| ok(&json!({})));
+    for line in [
+        "homeassistant -o refresh_token=s3cret options",
+        "homeassistant --options=refresh_token=s3cret options",
+        "snapshots --password=s3cret new",
+    ] {
+        let run = setup.hassio(line);
+        assert!(!run.err.contains("s3cret"), "{line}: {run:?}");
+        assert!(run.err.contains("is the old word for"), "{line}: {run:?}");
+    }
+}
+
+#[test]
 fn an_unknown_command_is_answered_with_near_ones_and_nothing_is_asked() {
     let setup = Setup::new(|_| ok(&json!({})));
     for (line, near) in [
@@ -42,6 +56,13 @@ fn an_unknown_command_is_answered_with_near_ones_and_nothing_is_asked() {
         "apps options set x nonsense",
         "completion tcsh",
         "os boot-slot C",
+        "backups restore x --app ALL",
+        "backups new --app ALL --app core_ssh",
+        "core options",
+        "supervisor options",
+        "backups options",
+        "backups options --days-until-stale 0",
+        "dns options",
     ] {
         let run = setup.hassio(line);
         assert_eq!(

@@ -12,11 +12,11 @@ const PASSWORD: Opt = text("password", "The password it is encrypted with").fiel
 
 const FOLDERS: Opt = list(
     "folders",
-    "Only this folder, and others named so: addons, media, share, ssl",
+    "Only this folder, and others named so: addons/local, media, share, ssl",
 )
 .short('f')
 .field("folders")
-.values(Values::Words(&["addons", "media", "share", "ssl"]));
+.values(Values::Words(&["addons/local", "media", "share", "ssl"]));
 
 const LOCATIONS: Opt = list(
     "location",
@@ -95,7 +95,7 @@ pub(super) const NODES: &[Node] = &[
         .runs(backups::new, &[post("/backups/new/full"), post("/backups/new/partial")]),
     node("backups options", "Change settings of backups")
         .also(OPTIONS)
-        .with(&[number("days-until-stale", 0, 36_500, "After how many days a backup counts as old").field("days_until_stale")])
+        .with(&[number("days-until-stale", 1, 36_500, "After how many days a backup counts as old").field("days_until_stale")])
         .asks(&[post("/backups/options")]),
     node("backups reload", "Look for backups again")
         .also(RELOAD)
@@ -111,7 +111,10 @@ pub(super) const NODES: &[Node] = &[
         .with(&[
             PASSWORD,
             switch("homeassistant", "Home Assistant Core; =false to leave it out").field("homeassistant"),
-            APPS,
+            Opt {
+                help: "Only this app, and others named so",
+                ..APPS
+            },
             FOLDERS,
             LOCATION,
             BACKGROUND,

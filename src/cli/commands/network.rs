@@ -35,7 +35,8 @@ const IPV4_METRIC: Opt = number(
     "The lowest one is the default route",
 )
 .kind(METRIC)
-.field("ipv4.route_metric");
+.field("ipv4.route_metric")
+.sent(Send::NotNegative);
 const IPV6_ADDRESS: Opt = list("ipv6-address", "An address with its prefix").field("ipv6.address");
 const IPV6_GATEWAY: Opt =
     text("ipv6-gateway", "Where other networks are reached").field("ipv6.gateway");
@@ -73,7 +74,8 @@ const IPV6_METRIC: Opt = number(
     "The lowest one is the default route",
 )
 .kind(METRIC)
-.field("ipv6.route_metric");
+.field("ipv6.route_metric")
+.sent(Send::NotNegative);
 const MDNS: Opt = text("mdns", "Multicast DNS: default, off, resolve or announce")
     .field("mdns")
     .values(RESOLVING);

@@ -143,9 +143,9 @@ fn words_of_former_times_work_and_are_named() {
         ("hassio apps info --name=x", "--name", "SLUG"),
         ("hassio backups info --slug x", "--slug", "SLUG"),
         ("hassio backups new --addons x", "--addons", "--app"),
-        ("hassio core -o version=1 update", "-o", "--version=1"),
+        ("hassio core -o version=1 update", "-o", "--version"),
         ("hassio core -j info", "-j", "--raw-json"),
-        ("hassio core -d info", "-d", "--log-level=debug"),
+        ("hassio core -d info", "-d", "--log-level"),
     ] {
         assert_eq!(notes(line), [(old.to_owned(), new.to_owned())], "{line}");
     }
