@@ -133,6 +133,7 @@ impl Answer {
         CliError::Unexpected {
             status: self.status,
             what: what.to_owned(),
+            effect: self.effect,
         }
     }
 }

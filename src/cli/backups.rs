@@ -16,7 +16,6 @@ use super::given::{Given, query_value};
 use super::output::{bytes as shown_bytes, note};
 use super::progress::Line;
 use super::tree::{Call, Limit, get, post};
-use crate::wire::SESSION_PATH;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -335,29 +334,7 @@ impl Meter {
     }
 }
 
-/// The upload, as policy names it.
-pub(super) const UPLOAD_ENDPOINT: &str = "backups.upload";
-
-/// Whether our server says that the role may not upload. An answer that comes before the end of a long body is lost to
-/// reqwest's blocking client, so it is asked first.
-fn is_refused(context: &Context) -> bool {
-    if !context.client.has_broker() {
-        return false;
-    }
-    let session = context
-        .client
-        .ask(Request::get(SESSION_PATH))
-        .and_then(|answer| answer.data());
-    let calls = session
-        .ok()
-        .and_then(|session| session.get("calls").cloned());
-    let calls = calls.as_ref().and_then(Value::as_array);
-    calls.is_some_and(|calls| {
-        !calls
-            .iter()
-            .any(|call| call.as_str() == Some(UPLOAD_ENDPOINT))
-    })
-}
+pub(super) const UPLOAD: Call = post("/backups/new/upload");
 
 /// `backups upload`.
 pub(super) fn upload(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
@@ -381,7 +358,8 @@ pub(super) fn upload(context: &Context, given: &Given<'_>) -> Result<(), CliErro
         (Box::new(file), about.is_file().then_some(about.size()))
     };
     // With nothing in it, it is refused in the server's own words.
-    let (source, length): (Box<dyn Read + Send>, _) = match is_refused(context) {
+    // An answer that comes before the end of a long body is lost to reqwest's blocking client, so it is asked first.
+    let (source, length): (Box<dyn Read + Send>, _) = match context.is_refused(UPLOAD) {
         true => (Box::new(io::empty()), Some(0)),
         false => (source, length),
     };

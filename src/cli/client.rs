@@ -334,6 +334,7 @@ impl Streamed {
             return Err(CliError::Unexpected {
                 status,
                 what: "it is longer than any answer of the Supervisor".to_owned(),
+                effect,
             });
         }
         Ok(Answer {

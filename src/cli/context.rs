@@ -1,13 +1,17 @@
 use std::io::{self, IsTerminal as _};
 
+use serde_json::Value;
+
 use super::client::{Answer, Client, Request};
 use super::given::Given;
 use super::output::{Colour, Format, Printer, Screen, note};
 use super::progress::{Line, Watch};
 use super::query::Query;
 use super::settings::{Environment, Settings};
-use super::tree::{Needed, To};
+use super::tree::{Call, Needed, To};
 use super::{CliError, confirm, suggest};
+use crate::policy::endpoints::{Endpoint, Endpoints};
+use crate::wire::SESSION_PATH;
 
 /// What a command works with.
 pub(super) struct Context {
@@ -72,10 +76,35 @@ impl Context {
     /// Does what a command of the table does that has no code of its own.
     pub(super) fn perform(&self, given: &Given<'_>) -> Result<(), CliError> {
         if let Some(question) = given.node.confirm {
-            confirm::ask(question, given)?;
+            self.confirm(question, given)?;
         }
         let answer = self.ask(given, given.request()?)?;
         self.finish(given, &answer)
+    }
+
+    /// Asks whether it is meant, unless our server refuses it anyway: then its own words are the answer.
+    pub(super) fn confirm(&self, question: &str, given: &Given<'_>) -> Result<(), CliError> {
+        match given.node.calls.last() {
+            Some(call) if self.is_refused(*call) => Ok(()),
+            Some(_) | None => confirm::ask(question, given),
+        }
+    }
+
+    /// Whether our server says that this role, or nobody, may make the call. Where it cannot be asked, it does not say so.
+    pub(super) fn is_refused(&self, call: Call) -> bool {
+        if !self.client.has_broker() {
+            return false;
+        }
+        let Some(name) = endpoint(call) else {
+            return false;
+        };
+        let session = self.client.ask(Request::get(SESSION_PATH));
+        let calls = session
+            .and_then(|answer| answer.data())
+            .ok()
+            .and_then(|session| session.get("calls").cloned());
+        let calls = calls.as_ref().and_then(Value::as_array);
+        calls.is_some_and(|calls| !calls.iter().any(|call| call.as_str() == Some(&name)))
     }
 
     /// Prints the answer to a command's call.
@@ -107,6 +136,26 @@ impl Context {
             error => error,
         }
     }
+}
+
+/// What policy calls a call.
+pub(super) fn endpoint(call: Call) -> Option<String> {
+    // Whatever the parameters are called.
+    let any = |segment: &'static str| {
+        if segment.starts_with('{') {
+            "*"
+        } else {
+            segment
+        }
+    };
+    let path: Vec<&str> = call.path.split('/').map(any).collect();
+    let endpoints = Endpoints::shipped().ok()?;
+    let mut all = endpoints.iter();
+    let is_it = |endpoint: &&Endpoint| {
+        endpoint.method.as_str() == call.method.as_str()
+            && endpoint.path.fill("*") == path.join("/")
+    };
+    all.find(is_it).map(|endpoint| endpoint.name.clone())
 }
 
 /// The argument that names something of the Supervisor's, and what was given for it.

@@ -75,6 +75,8 @@ pub(super) enum CliError {
         status: u16,
         /// What came.
         what: String,
+        /// Whether anything was to be changed.
+        effect: Effect,
     },
     /// An error in the Supervisor's envelope.
     #[error("{message}")]
@@ -125,11 +127,11 @@ impl CliError {
     /// The server took an app's options out of the answer.
     pub(super) fn hidden() -> Self {
         Self::Answer {
-            message: "your role may not see the options of this app".to_owned(),
+            message: "the options of this app are not shown here".to_owned(),
             status: 403,
             fault: Some(ApiFault::Refused),
             hint: Some(
-                "a role with the permission `options` may, such as admin; those of this server itself are shown to nobody"
+                "those of this server itself are shown to nobody, those of others to a role with the permission `options`, such as admin"
                     .to_owned(),
             ),
         }
@@ -145,23 +147,21 @@ impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
-            Self::Connect { .. } | Self::Late { .. } | Self::BrokeOff { .. } => Exit::Unreachable,
-            // Of a proxy in front of the Supervisor: it got no answer either.
-            Self::Unexpected {
-                status: 502..=504, ..
-            } => Exit::Unreachable,
-            Self::Unexpected { .. }
-            | Self::Failed(_)
-            | Self::File { .. }
-            | Self::Read(_)
-            | Self::Write(_) => Exit::Failed,
+            // What is no answer of the Supervisor's is none, whoever sent it.
+            Self::Connect { .. }
+            | Self::Late { .. }
+            | Self::BrokeOff { .. }
+            | Self::Unexpected { .. } => Exit::Unreachable,
+            Self::Failed(_) | Self::File { .. } | Self::Read(_) | Self::Write(_) => Exit::Failed,
             Self::Answer { fault: None, .. } => Exit::Failed,
             Self::Answer {
                 fault: Some(fault), ..
             } => match fault {
                 ApiFault::Refused => Exit::Refused,
-                ApiFault::Unfit | ApiFault::TokenRefused | ApiFault::BadAnswer => Exit::Failed,
-                ApiFault::NoSupervisor
+                ApiFault::Unfit => Exit::Usage,
+                ApiFault::TokenRefused => Exit::Failed,
+                ApiFault::BadAnswer
+                | ApiFault::NoSupervisor
                 | ApiFault::Unreachable
                 | ApiFault::Unrecorded
                 | ApiFault::TooMany => Exit::Unreachable,
@@ -173,15 +173,13 @@ impl CliError {
         match self {
             Self::Usage { hint, .. } | Self::Answer { hint, .. } => hint.as_deref(),
             Self::Connect { hint, .. } => Some(hint),
-            Self::Late { effect, .. } | Self::BrokeOff { effect, .. } => match effect {
+            Self::Late { effect, .. }
+            | Self::BrokeOff { effect, .. }
+            | Self::Unexpected { effect, .. } => match effect {
                 Effect::Changes => Some(UNKNOWN_OUTCOME),
                 Effect::Looks => None,
             },
-            Self::Unexpected { .. }
-            | Self::Failed(_)
-            | Self::File { .. }
-            | Self::Read(_)
-            | Self::Write(_) => None,
+            Self::Failed(_) | Self::File { .. } | Self::Read(_) | Self::Write(_) => None,
         }
     }
 }

@@ -7,12 +7,15 @@ use serde_json::Value;
 use super::CliError;
 use super::client::Request;
 use super::context::Context;
+use super::error::Exit;
 use super::given::Given;
 use super::progress::{Line, far};
 
 /// How long is waited before the second look, and at most between two.
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(2);
+/// How long the Supervisor may be away meanwhile: it starts anew in a minute or two.
+const AWAY: Duration = Duration::from_secs(300);
 
 /// `jobs wait`: until it is done.
 pub(super) fn wait(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
@@ -27,7 +30,7 @@ pub(super) fn wait(context: &Context, given: &Given<'_>) -> Result<(), CliError>
         seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     });
     let mut pause = FIRST;
-    let mut known = false;
+    let (mut known, mut away) = (false, None::<Instant>);
     let job = loop {
         let request: Request = match given.request() {
             Ok(request) => request,
@@ -42,9 +45,20 @@ pub(super) fn wait(context: &Context, given: &Given<'_>) -> Result<(), CliError>
                     "the job has ended, and the Supervisor no longer knows how".to_owned(),
                 ));
             }
+            // The Supervisor updates itself, or the network hiccups: a job that is known is asked for again for a while.
+            Err(error) if known && error.exit() == Exit::Unreachable => {
+                let since = *away.get_or_insert_with(Instant::now);
+                if since.elapsed() >= AWAY || end.is_some_and(|end| began.elapsed() >= end) {
+                    break Err(error);
+                }
+                *shown.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some("the Supervisor is away".to_owned());
+                thread::sleep(LONGEST);
+                continue;
+            }
             Err(error) => break Err(error),
         }
-        known = true;
+        (known, away) = (true, None);
         if let Some(end) = end.filter(|end| began.elapsed() >= *end) {
             break Err(CliError::Failed(format!(
                 "the job is not done after {} s; it goes on",

@@ -18,6 +18,12 @@ pub(super) const YES: Opt = switch("yes", "Do not ask").short('y');
 
 /// `session`: the calls by area, where a person reads it.
 pub(super) fn session(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    if !context.client.has_broker() {
+        return Err(CliError::usage(
+            "there is no session here: the Supervisor is asked without a broker",
+            "this command works inside a session of hassio-sshd, without --endpoint",
+        ));
+    }
     let answer = context.ask(given, given.request()?)?;
     if context.printer.format != Format::Table || context.printer.query.is_some() {
         return context.printer.answer(&answer);
@@ -166,7 +172,7 @@ pub(super) fn update_firmware(context: &Context, given: &Given<'_>) -> Result<()
         note("the firmware is up to date");
         return Ok(());
     }
-    confirm::ask(
+    context.confirm(
         "This writes new firmware at the machine's next start. A power cut at that moment can leave the board unusable.",
         given,
     )?;
@@ -179,6 +185,8 @@ pub(super) fn update_firmware(context: &Context, given: &Given<'_>) -> Result<()
 
 const USERS: Call = get("/auth/list");
 
+const RESET: Call = post("/auth/reset");
+
 const CONSOLE_ONLY: &str =
     "the Supervisor keeps this from apps: it works on the host's console only";
 
@@ -190,6 +198,10 @@ pub(super) fn list_users(context: &Context, given: &Given<'_>) -> Result<(), Cli
 
 /// `authentication reset`: asks for what was not given.
 pub(super) fn reset_password(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    if context.is_refused(RESET) {
+        let answer = context.ask(given, given.request_by(RESET)?)?;
+        return context.printer.answer(&answer);
+    }
     let interactive = given.on("interactive");
     let missing = |name| {
         CliError::usage(
@@ -232,7 +244,7 @@ pub(super) fn reset_password(context: &Context, given: &Given<'_>) -> Result<(),
         None => return Err(missing("password")),
     };
     let body = json!({ "username": username, "password": password });
-    let answer = context.ask(given, given.request_by(post("/auth/reset"))?.with(&body))?;
+    let answer = context.ask(given, given.request_by(RESET)?.with(&body))?;
     context.printer.answer(&answer).map_err(console_only)
 }
 

@@ -1,4 +1,5 @@
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use serde_json::Value;
 
 use super::client::{Client, Request};
 use super::context::subject;
+use super::error::Exit;
 use super::given::Given;
 use super::output::seconds;
 use crate::model::escape;
@@ -77,6 +79,8 @@ pub(super) struct Watch {
     client: Client,
     parts: &'static [&'static str],
     reference: Option<String>,
+    /// Our server refuses to say how far it is, and puts each question on record.
+    refused: AtomicBool,
 }
 
 impl Watch {
@@ -87,16 +91,24 @@ impl Watch {
             client: client.another(),
             parts,
             reference: subject(given).map(|(_, word)| word.to_owned()),
+            refused: AtomicBool::new(false),
         })
     }
 
     /// How far it is, if the Supervisor knows and we may ask.
     pub(super) fn look(&self) -> Option<String> {
-        let answer = self
-            .client
-            .ask(Request::get("/jobs/info").at_most(LOOK))
-            .ok()?;
-        let data = answer.data().ok()?;
+        if self.refused.load(Ordering::Relaxed) {
+            return None;
+        }
+        let answer = self.client.ask(Request::get("/jobs/info").at_most(LOOK));
+        let data = match answer.and_then(|answer| answer.data()) {
+            Ok(data) => data,
+            Err(error) => {
+                let refused = error.exit() == Exit::Refused;
+                self.refused.store(refused, Ordering::Relaxed);
+                return None;
+            }
+        };
         self.find(data.get("jobs")?).and_then(far)
     }
 

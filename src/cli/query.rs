@@ -65,6 +65,12 @@ impl Query {
             return Err(no_filter(text, "it is too long"));
         }
         let query = Self(text.to_owned());
+        if defines(text) {
+            return Err(no_filter(
+                text,
+                "it defines filters of its own, which could call themselves for ever",
+            ));
+        }
         // Compiled for the message, before anything is asked; once more with the data.
         query.run(&Value::Null, Mode::Check).map(|_| query)
     }
@@ -111,12 +117,10 @@ impl Query {
             .map_err(|error| failed(&error))?;
         let context = Ctx::<data::JustLut<Val>>::new(&filter.lut, Vars::new([]));
         let mut values = Vec::new();
-        for value in filter
-            .id
-            .run((context, input))
-            .map(unwrap_valr)
-            .take(VALUES)
-        {
+        for value in filter.id.run((context, input)).map(unwrap_valr) {
+            if values.len() >= VALUES {
+                return Err(failed(&format!("it gives more than {VALUES} values")));
+            }
             let mut text = String::new();
             let value = value.map_err(|error| failed(&error))?;
             // Writing to a String cannot fail.
@@ -125,6 +129,31 @@ impl Query {
         }
         Ok(values)
     }
+}
+
+/// Whether a word `def` stands in the filter, outside of texts and names. An endless recursion would use up the stack, and
+/// that ends a program without a word.
+fn defines(text: &str) -> bool {
+    let mut quoted = false;
+    let mut word = String::new();
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            // What is in a text may be a filter again: `"\\(def f: f; f)"`.
+            '\\' if quoted => quoted = characters.next() != Some('('),
+            '"' => quoted = !quoted,
+            _ if quoted => continue,
+            c if c.is_alphanumeric() || "_.$@".contains(c) => {
+                word.push(c);
+                continue;
+            }
+            _ => {}
+        }
+        if std::mem::take(&mut word) == "def" {
+            return true;
+        }
+    }
+    word == "def"
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,6 +217,8 @@ mod tests {
             ("{v, n: (.a | length)}", json!({ "v": "1.2", "n": 2 })),
             (".a | group_by(.on) | length", json!(2)),
             ("\"\\(.v) ok\"", json!("1.2 ok")),
+            (".def", Value::Null),
+            ("\"def f\"", json!("def f")),
         ] {
             assert_eq!(asked(query).unwrap(), [expected], "{query}");
         }
@@ -206,6 +237,8 @@ mod tests {
             ". |",
             "",
             "import \"x\" as x; .",
+            "def f: 1 + f; f",
+            "\"\\(def f: 1 + f; f)\"",
         ] {
             match asked(query) {
                 Err(CliError::Usage { what, .. }) => {
@@ -215,5 +248,9 @@ mod tests {
             }
         }
         assert!(matches!(asked(".a | .b"), Err(CliError::Failed(_))));
+        match asked("range(200000)") {
+            Err(CliError::Failed(what)) => assert!(what.contains("more than"), "{what}"),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::harness::Setup;
-use crate::recorder::{Recorded, Reply, error, ok};
+use crate::recorder::{Recorded, Reply, error, json_reply, ok};
 
 fn app(request: &Recorded) -> Reply {
     match (request.method.as_str(), request.path()) {
@@ -206,4 +206,39 @@ fn bytes_reach_an_apps_input_as_they_are() {
         "{run:?}"
     );
     assert!(setup.requests.all().is_empty());
+}
+
+#[test]
+fn nobody_is_asked_about_what_can_never_be_done() {
+    let refusal = || {
+        json_reply(
+            403,
+            &json!({ "result": "error", "error_key": "sshd_refused", "message": "on the host's console only" }),
+        )
+    };
+    for line in ["os datadisk wipe", "authentication reset --interactive"] {
+        let setup = Setup::new(move |request| match request.path() {
+            "/sshd/session" => ok(&json!({ "role": "admin", "calls": ["core.info"] })),
+            _ => refusal(),
+        });
+        let run = setup.hassio(line);
+        assert_eq!(run.code, Some(3), "{line}: {run:?}");
+        assert!(
+            !run.err.contains("YES") && !run.err.contains("Username"),
+            "{line}: {run:?}"
+        );
+        assert!(run.err.contains("console only"), "{line}: {run:?}");
+        // Who may is asked.
+        let setup = Setup::new(|request| match request.path() {
+            "/sshd/session" => ok(
+                &json!({ "role": "admin", "calls": ["os.datadisk-wipe", "auth.reset", "auth.list"] }),
+            ),
+            _ => ok(&json!({ "users": [] })),
+        });
+        let run = setup.hassio(line);
+        assert!(
+            run.err.contains("YES") || run.err.contains("Username"),
+            "{line}: {run:?}"
+        );
+    }
 }

@@ -124,6 +124,8 @@ fn every_bad_answer_is_one_line_and_its_own_exit_code() {
         })), 3, "the role operator would do\nhint: the role of a key"),
         ("no Supervisor", json_reply(503, &json!({ "result": "error", "error_key": "sshd_no_supervisor", "message": "none" })), 4, "none"),
         ("Supervisor away", json_reply(502, &json!({ "result": "error", "error_key": "sshd_unreachable", "message": "away" })), 4, "away"),
+        ("a proxy's page, by the broker", json_reply(502, &json!({ "result": "error", "error_key": "sshd_bad_answer", "message": "a web page" })), 4, "a web page"),
+        ("a parameter outside its grammar", json_reply(400, &json!({ "result": "error", "error_key": "sshd_unfit", "message": "boot: 0 is the running one" })), 2, "boot: 0"),
         ("401", reply(401, "text/plain", b"401: Unauthorized"), 1, "token"),
         ("403", reply(403, "text/plain", b"403: Forbidden"), 1, "does not let this token"),
         ("404", reply(404, "text/plain", b"404: Not Found"), 1, "does not know this call"),
@@ -132,9 +134,9 @@ fn every_bad_answer_is_one_line_and_its_own_exit_code() {
         ("500 in text", reply(500, "text/plain", b"500 Internal Server Error"), 1, "failed (500)"),
         ("a proxy's page", reply(502, "text/html", b"<html>Bad gateway</html>"), 4, "a web page"),
         ("a gateway's text", reply(503, "text/plain", b"no upstream"), 4, "cannot reach"),
-        ("a login page", reply(200, "text/html", b"<html>Log in</html>"), 1, "a web page"),
-        ("nothing", reply(200, "application/json", b""), 1, "unexpected answer"),
-        ("no envelope", json_reply(200, &json!({ "some": "thing" })), 1, "not the Supervisor's"),
+        ("a login page", reply(200, "text/html", b"<html>Log in</html>"), 4, "a web page"),
+        ("nothing", reply(200, "application/json", b""), 4, "unexpected answer"),
+        ("no envelope", json_reply(200, &json!({ "some": "thing" })), 4, "not the Supervisor's"),
         ("half of it", reply(200, "application/json", br#"{"result":"ok","data":{"versi"#), 4, "broke off"),
         ("cut", vec![Step::Send(b"HTTP/1.1 200 x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"result\"".to_vec()), Step::Close], 4, "broke off"),
         ("cut in a chunk", vec![stream("application/json", &[]), chunk(b"{\"result\""), Step::Close], 4, "broke off"),
@@ -157,7 +159,7 @@ fn every_bad_answer_is_one_line_and_its_own_exit_code() {
                 line.starts_with("core logs") || line.starts_with("apps changelog");
             // These say something else, where text should have come.
             if text_is_wanted && ["nothing", "no envelope"].contains(&what) {
-                assert_eq!(run.code, Some(1), "{what}, {line}: {run:?}");
+                assert_eq!(run.code, Some(4), "{what}, {line}: {run:?}");
                 continue;
             }
             assert_eq!(run.code, Some(code), "{what}, {line}: {run:?}");

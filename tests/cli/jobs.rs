@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use crate::harness::Setup;
-use crate::recorder::{error, ok};
+use crate::recorder::{Step, error, ok, reply};
 
 #[test]
 fn a_background_job_gives_its_id_at_once() {
@@ -156,4 +156,21 @@ fn a_password_is_asked_for_twice_and_not_shown() {
         json!({ "username": "paulus", "password": "secret" })
     );
     assert!(run.out.contains("users: paulus"), "{run:?}");
+}
+
+#[test]
+fn waiting_outlasts_a_supervisor_that_is_away_for_a_moment() {
+    let calls = AtomicUsize::new(0);
+    let setup = Setup::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => ok(&json!({ "name": "supervisor_update", "done": false, "progress": 10 })),
+        1 => vec![Step::Close],
+        2 => reply(502, "text/html", b"<html>Bad gateway</html>"),
+        _ => ok(&json!({ "name": "supervisor_update", "done": true, "errors": [] })),
+    });
+    let run = setup.hassio("jobs wait 0123abcd");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(setup.requests.all().len(), 4);
+    // Who was never there is not waited for.
+    let gone = Setup::new(|_| vec![Step::Close]);
+    assert_eq!(gone.hassio("jobs wait 0123abcd").code, Some(4));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::Setup;
-use crate::recorder::{Step, error, ok, reply};
+use crate::recorder::{Step, error, json_reply, ok, reply};
 
 fn apps() -> Value {
     json!({ "addons": [
@@ -192,6 +192,28 @@ fn long_work_is_shown_on_a_terminal_with_how_far_it_is() {
         (piped.out.as_str(), piped.err.as_str()),
         ("slug: abc\n", "")
     );
+}
+
+#[test]
+fn who_may_not_see_how_far_it_is_asks_once() {
+    let setup = Setup::new(|request| match request.path() {
+        "/jobs/info" => json_reply(
+            403,
+            &json!({ "result": "error", "error_key": "sshd_refused", "message": "no" }),
+        ),
+        _ => {
+            let mut steps = vec![Step::Wait(std::time::Duration::from_millis(3500))];
+            steps.extend(ok(&json!({ "slug": "abc" })));
+            steps
+        }
+    });
+    let run = setup.command("backups new").on_terminal();
+    assert!(run.out.contains("slug"), "{run:?}");
+    let asked = setup.requests.all();
+    let looks = asked
+        .iter()
+        .filter(|request| request.path() == "/jobs/info");
+    assert_eq!(looks.count(), 1);
 }
 
 #[test]

@@ -111,6 +111,15 @@ fn the_token_goes_to_no_socket_and_no_other_host() {
         .env("HTTP_PROXY", &elsewhere)
         .env("http_proxy", &elsewhere)
         .run();
-    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.code, Some(4), "{run:?}");
     assert_eq!((requests.all().len(), seen.all().len()), (1, 0));
+}
+
+#[test]
+fn a_session_is_not_looked_for_where_there_is_none() {
+    let (address, requests) = server();
+    let run = Hassio::new(&format!("session --endpoint {address} --api-token {TOKEN}")).run();
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.err.contains("inside a session"), "{run:?}");
+    assert!(requests.all().is_empty());
 }
