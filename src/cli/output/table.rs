@@ -221,14 +221,17 @@ impl Out {
                 *width = (*width).max(cell.width());
             }
         }
+        let whole: Vec<bool> = names.iter().map(|name| is_whole(name)).collect();
         if let Screen::Terminal { columns, .. } = self.screen {
-            fit(&mut widths, columns.saturating_sub(2 * depth));
+            fit(&mut widths, &whole, columns.saturating_sub(2 * depth));
         }
+        // What did not fit at all: `widths` is shorter, and the cells are paired with it.
+        let left_out = heads.get(widths.len()..).unwrap_or_default().join(", ");
         let line = |cells: Vec<String>| {
             let padded: Vec<_> = cells
                 .into_iter()
                 .zip(&widths)
-                .map(|(cell, width)| padded(cell, *width))
+                .map(|(cell, width)| padded(cut(&cell, *width), *width))
                 .collect();
             format!("{}{}", indent(depth), padded.join(&" ".repeat(GAP)))
         };
@@ -247,6 +250,12 @@ impl Out {
                 .collect();
             let text = format!("{}{}", indent(depth), text.join(&" ".repeat(GAP)));
             self.line(text.trim_end());
+        }
+        if !left_out.is_empty() {
+            self.line(&format!(
+                "{}(no room for {left_out}: see --output yaml)",
+                indent(depth)
+            ));
         }
     }
 
@@ -355,17 +364,40 @@ fn columns(list: &str, rows: &[&Map<String, Value>]) -> Vec<String> {
     names
 }
 
-/// Narrows the widest columns until all fit, but not the first: it is what the other commands take.
-fn fit(widths: &mut [usize], columns: usize) {
-    let gaps = GAP * widths.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > columns {
-        let Some(widest) = widths.iter_mut().skip(1).max() else {
-            return;
-        };
-        if *widest <= NARROWEST {
+/// Whether half of the column's value is none: other commands take it, or it is an address or a moment.
+fn is_whole(column: &str) -> bool {
+    const WHOLE: &[&str] = &[
+        "uuid",
+        "slug",
+        "entity_id",
+        "id",
+        "mac",
+        "address",
+        "date",
+        "created",
+        "serial",
+        "dev_path",
+    ];
+    let last = column.rsplit('.').next().unwrap_or(column);
+    WHOLE.contains(&last)
+}
+
+/// Narrows the widest columns until all fit, but not the first and not those that are `whole`; where that is not enough,
+/// takes columns away from the end.
+fn fit(widths: &mut Vec<usize>, whole: &[bool], columns: usize) {
+    loop {
+        let gaps = GAP * widths.len().saturating_sub(1);
+        if widths.iter().sum::<usize>() + gaps <= columns {
             return;
         }
-        *widest -= 1;
+        let several = widths.len() > 1;
+        let others = widths.iter_mut().zip(whole).skip(1);
+        let narrowable = others.filter(|(width, whole)| !**whole && **width > NARROWEST);
+        match narrowable.map(|(width, _)| width).max() {
+            Some(widest) => *widest -= 1,
+            None if several => drop(widths.pop()),
+            None => return,
+        }
     }
 }
 

@@ -75,3 +75,34 @@ fn colours_are_ours_and_can_be_switched_off() {
     assert!(rendered(&data, colourful).contains("\u{1b}[32mstarted"));
     assert!(!rendered(&data, PLAIN).contains('\u{1b}'));
 }
+
+#[test]
+fn what_names_a_thing_is_whole_or_not_there() {
+    let data = json!({ "interfaces": [
+        { "interface": "enp0s31f6", "type": "ethernet", "enabled": true, "connected": true, "primary": true,
+          "mac": "00:11:22:33:44:55", "ipv4": { "address": ["192.168.100.200/24"] } },
+    ] });
+    let text = rendered(&data, PLAIN);
+    assert!(text.lines().all(|line| line.width() <= 60), "{text}");
+    assert!(
+        !text.contains("00:11") || text.contains("00:11:22:33:44:55"),
+        "{text}"
+    );
+    assert!(
+        text.contains("(no room for MAC, ADDRESS: see --output yaml)"),
+        "{text}"
+    );
+    let wide = Screen::Terminal {
+        columns: 100,
+        colour: Colour::Off,
+    };
+    let text = rendered(&data, wide);
+    assert!(
+        text.contains("192.168.100.200/24") && !text.contains("no room"),
+        "{text}"
+    );
+    // Heads are as wide as their columns.
+    let data = json!({ "users": [{ "username": "a", "name": "x".repeat(40), "is_owner": true, "is_active": true, "local_only": false }] });
+    let text = rendered(&data, PLAIN);
+    assert!(text.lines().all(|line| line.width() <= 60), "{text}");
+}
