@@ -29,8 +29,10 @@ RUN ln -s hassio /usr/bin/ha \
  && mkdir -p bash-completion/completions zsh/vendor-completions fish/vendor_completions.d \
  && hassio completion bash >bash-completion/completions/hassio \
  && ln -s hassio bash-completion/completions/ha \
+ && printf '%s\n' 'if [ -n "$PS1" ]; then . /usr/share/bash-completion/completions/hassio; fi' >>/etc/bash.bashrc \
  && hassio completion zsh >zsh/vendor-completions/_hassio \
- && hassio completion fish >fish/vendor_completions.d/hassio.fish
+ && hassio completion fish >fish/vendor_completions.d/hassio.fish \
+ && ln -s hassio.fish fish/vendor_completions.d/ha.fish
 LABEL org.opencontainers.image.title="hassio-sshd" \
       org.opencontainers.image.description="An SSH server for Home Assistant in which every login is a sandbox" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -123,6 +123,11 @@ fn joined(line: &[String]) -> Vec<String> {
 type Ask<'a> = &'a dyn Fn(Live) -> Vec<(String, String)>;
 
 fn complete(before: &[String], current: &str, ask: Ask<'_>) -> Offers {
+    // `help apps` is about `apps`.
+    let before = match before.split_first() {
+        Some((first, rest)) if first == "help" => rest,
+        Some(_) | None => before,
+    };
     let walk = Walk::of(before);
     let node = walk.node.map(Node::today);
     let own = node.map_or(&[][..], |node| node.options);
@@ -158,11 +163,16 @@ fn complete(before: &[String], current: &str, ask: Ask<'_>) -> Offers {
         let takes = |option: &&Opt| option.kind != Kind::Switch;
         options().find(|option| (long(option) || short(option)) && takes(option))
     });
-    if let Some(option) = awaiting.filter(|_| !current.starts_with('-')) {
-        return match option.values {
+    if let Some(option) = awaiting {
+        let offers = match option.values {
             Values::Files => Offers::Files,
             values => with_prefix(listed(values, ask), ""),
         };
+        // A value may begin with a hyphen: `--boot -1`.
+        let none = matches!(&offers, Offers::Words(words) if words.is_empty());
+        if !current.starts_with('-') || !none && offers != Offers::Files {
+            return offers;
+        }
     }
     if current.starts_with('-') {
         let named = |option: &Opt| (format!("--{}", option.name), option.help.to_owned());
@@ -300,6 +310,10 @@ mod tests {
             ("completion f", &["fish"]),
             ("nonsense ", &[]),
             ("core logs --boot ", &["-1"]),
+            ("core logs --boot -", &["-1"]),
+            ("backups new --app --raw", &["--raw-json"]),
+            ("help ap", &["apps"]),
+            ("help apps rest", &["restart"]),
         ] {
             assert_eq!(offered(line), expected, "{line}");
         }
