@@ -3,12 +3,14 @@
 //! Every process uses them; they do no input or output and know nothing of each other's wire formats.
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod grant;
 mod id;
 mod nearest;
 mod program;
 mod text;
 
+pub use allowance::Allowance;
 pub use grant::{
     AuditFailure, ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, RecordingMode, Role,
     RoleError,
@@ -16,4 +18,4 @@ pub use grant::{
 pub use id::{ChannelNumber, ConnectionId, SessionId};
 pub use nearest::{close, nearest};
 pub use program::{Exit, Program, Signal, Usage, WindowSize};
-pub use text::{cut, escape};
+pub use text::{cut, escape, is_hostile};

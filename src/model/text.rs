@@ -51,7 +51,8 @@ fn push_hex(out: &mut String, bytes: &[u8]) {
 }
 
 /// C1 controls, separators that end a line for some readers, and what reorders text (UAX #9).
-fn is_hostile(c: char) -> bool {
+#[must_use]
+pub fn is_hostile(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, RenameFlags, open, openat, renameat2};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat2};
+use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, fsync, geteuid, unlinkat};
 
 const PRIVATE_DIRECTORY: Mode = Mode::S_IRWXU;
@@ -61,6 +61,22 @@ impl Directory {
             match mkdirat(&at.0, name, PRIVATE_DIRECTORY) {
                 Ok(()) => at.sync()?,
                 Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            at = at.step(name)?;
+        }
+        Ok(at)
+    }
+
+    /// As [`Directory::descend_making`], but a new entry is on the disk only once its directory is synced.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn descend_making_later(&self, path: &str) -> nix::Result<Self> {
+        let mut at = Self::from_fd(self.0.try_clone().map_err(|_| Errno::EMFILE)?);
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            match mkdirat(&at.0, name, PRIVATE_DIRECTORY) {
+                Ok(()) | Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(errno),
             }
             at = at.step(name)?;
@@ -169,6 +185,30 @@ impl Directory {
         Ok(names)
     }
 
+    /// Whether there is an entry of this name, whatever it is.
+    ///
+    /// # Errors
+    /// EACCES.
+    pub fn has(&self, name: &str) -> nix::Result<bool> {
+        match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// How much of the file system that it lies on is free for this process, and how large that is. fstatvfs(3).
+    ///
+    /// # Errors
+    /// EIO; ENOSYS.
+    pub fn space(&self) -> nix::Result<Space> {
+        let found = rustix::fs::fstatvfs(&self.0).map_err(super::errno)?;
+        Ok(Space {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            all_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        })
+    }
+
     /// Brings the directory's entries to the disk. fsync(2).
     ///
     /// # Errors
@@ -180,6 +220,15 @@ impl Directory {
             other => other,
         }
     }
+}
+
+/// The room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What is left for those who are not root.
+    pub free_bytes: u64,
+    /// All of it.
+    pub all_bytes: u64,
 }
 
 impl AsFd for Directory {
