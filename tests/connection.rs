@@ -108,7 +108,9 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
     let (recorded, records) = mpsc::channel();
     thread::spawn(move || {
         while let Ok(report) = audit_end.recv() {
-            if recorded.send(report.record).is_err() {
+            if let ReportToAudit::Record { record, .. } = report
+                && recorded.send(record).is_err()
+            {
                 return;
             }
         }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::store::Store;
 use crate::sys::Errno;
-use crate::sys::directory::Directory;
-use crate::sys::space::{self, Space};
+use crate::sys::directory::{Directory, Space};
+use crate::sys::space;
 
 /// All that is kept beside what open sessions hold: of a disk of a GiB and more.
 const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
@@ -44,7 +44,7 @@ pub(super) struct Shares {
 
 impl Shares {
     fn of(space: Space) -> Self {
-        let all = RESERVE_BYTES.min(space.total / RESERVE_PART);
+        let all = RESERVE_BYTES.min(space.all_bytes / RESERVE_PART);
         let ledger = all / LEDGER_PART;
         let files = FILES.min((all - ledger) / FILE_BYTES_MIN).max(1);
         Self {
@@ -69,7 +69,10 @@ pub(super) struct Reserve {
 impl Reserve {
     /// Looks at what an earlier start left.
     pub(super) fn new(directory: Directory) -> Self {
-        let space = space::space(&directory).unwrap_or(Space { total: 0, free: 0 });
+        let space = directory.space().unwrap_or(Space {
+            free_bytes: 0,
+            all_bytes: 0,
+        });
         let names = directory.names(ENTRIES).unwrap_or_default();
         let waits = |name: &&String| {
             !name.ends_with(MARK)
@@ -213,7 +216,12 @@ mod tests {
 
     #[test]
     fn a_small_disk_gives_a_small_part() {
-        let of = |total: u64| Shares::of(Space { total, free: total });
+        let of = |total: u64| {
+            Shares::of(Space {
+                all_bytes: total,
+                free_bytes: total,
+            })
+        };
         let large = of(64 << 30);
         assert_eq!(
             (large.ledger, large.file, large.files),

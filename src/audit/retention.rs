@@ -12,7 +12,7 @@ use super::file::Promise;
 use super::record::Who;
 use super::room::{Placed, Room};
 use super::store::Store;
-use crate::sys::space::{self, Space};
+use crate::sys::directory::Space;
 use crate::wire::limits::RECORD_BYTES;
 use crate::wire::{Event, Record};
 
@@ -59,7 +59,7 @@ impl Retention {
 }
 
 fn is_short(space: Space) -> bool {
-    space.free < SHORT_BYTES.min(space.total / SHORT_PART)
+    space.free_bytes < SHORT_BYTES.min(space.all_bytes / SHORT_PART)
 }
 
 impl Room {
@@ -94,7 +94,7 @@ impl Room {
     }
 
     fn look_for_old(&mut self) {
-        let days = match space::space(self.store.root()) {
+        let days = match self.store.root().space() {
             Ok(space) if is_short(space) => (self.retention.days.min(PRESSURE_DAYS), "space"),
             Ok(_) | Err(_) => (self.retention.days, "age"),
         };
@@ -173,7 +173,12 @@ mod tests {
 
     #[test]
     fn space_is_short_by_the_disks_size() {
-        let of = |total, free| is_short(Space { total, free });
+        let of = |total, free| {
+            is_short(Space {
+                all_bytes: total,
+                free_bytes: free,
+            })
+        };
         assert!(of(64 << 30, 200 << 20) && !of(64 << 30, 300 << 20));
         assert!(of(1 << 30, 50 << 20) && !of(1 << 30, 60 << 20));
     }

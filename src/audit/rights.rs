@@ -67,7 +67,11 @@ impl Witness {
             | Event::Anchor { .. }
             | Event::Checkpoint { .. }
             | Event::Expire { .. }
-            | Event::ClockStep { .. } => Self::Audit,
+            | Event::ClockStep { .. }
+            | Event::RecordingStart { .. }
+            | Event::RecordingEnd { .. }
+            | Event::RecordingTruncate { .. }
+            | Event::RecordingFail { .. } => Self::Audit,
         }
     }
 }
@@ -127,6 +131,10 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::Subsystem { .. }
         | Event::ExecEnd(_)
         | Event::SftpOp(_)
-        | Event::SftpSummary(_) => Haste::Soon,
+        | Event::SftpSummary(_)
+        | Event::RecordingStart { .. }
+        | Event::RecordingEnd { .. }
+        | Event::RecordingTruncate { .. }
+        | Event::RecordingFail { .. } => Haste::Soon,
     }
 }

@@ -8,11 +8,12 @@ use super::fold::{Charge, EARLY_RECORDS, Folds, HELD_RECORDS, Standing};
 use super::mark::Mark;
 use super::outbox::Outbox;
 use super::record::{Entry, Who};
+use super::recording::{Recordings, marker};
 use super::recovery::Orphan;
 use super::reserve::Reserve;
 use super::retention::Retention;
 use super::rights::{Haste, Witness, haste};
-use super::sessions::{Connections, NotTaken, Session, who};
+use super::sessions::{Connections, NotTaken, Session};
 use super::store::Store;
 use super::unrecorded::Unrecorded;
 use crate::model::{AuditFailure, ConnectionId, Peer, SessionId};
@@ -60,6 +61,7 @@ pub(super) struct Room {
     pub(super) sessions: HashMap<SessionId, Session>,
     pub(super) orphans: Vec<Orphan>,
     pub(super) orphans_due: Instant,
+    pub(super) recordings: Recordings,
     pub(super) recovered: Vec<String>,
     pub(super) unrecorded: Unrecorded,
     pub(super) lost: u64,
@@ -110,7 +112,7 @@ impl Room {
                     mark,
                     self.reserve.shares().file,
                 );
-                let mut session = Session::new(file, who(facts), facts.grant.audit_failure);
+                let mut session = Session::new(file, facts);
                 let entry = Entry::new(session.who.clone(), None, Some(true), event);
                 // An empty file has room.
                 let taken = session.append(&entry, Haste::Now, Some(Promise::Opened(sid)), now);
@@ -143,6 +145,7 @@ impl Room {
     }
 
     pub(super) fn close_session(&mut self, sid: SessionId, event: &Event, now: Instant) {
+        self.end_recordings(sid, now);
         if self.end_without_record(sid) {
             return;
         }
@@ -209,6 +212,9 @@ impl Room {
         if let Some((sid, session)) = sid.and_then(|sid| Some((sid, self.sessions.get_mut(&sid)?)))
             && !session.closing
         {
+            if let Some(text) = marker(&record.event) {
+                self.recordings.mark(sid, &text, now);
+            }
             let entry = Entry::new(
                 session.who.clone(),
                 record.channel,

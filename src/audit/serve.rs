@@ -8,6 +8,7 @@ use super::file::{Promise, TrailFile};
 use super::fold::{Folds, Standing};
 use super::outbox::Outbox;
 use super::record::Who;
+use super::recording::{Lie, Recordings};
 use super::recovery::{self, Found};
 use super::reserve::Reserve;
 use super::retention::Retention;
@@ -42,6 +43,11 @@ const WARDEN_AGAIN: Duration = Duration::from_millis(20);
 pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Result<(), AuditError> {
     let store = Store::new(Directory::from_fd(directory))?;
     warden.set_nonblocking().map_err(AuditError::Warden)?;
+    let recordings = store.root().descend("").map(Recordings::new);
+    let recordings = recordings.map_err(|source| AuditError::Prepare {
+        path: ".".to_owned(),
+        source,
+    })?;
     let boot_of = |segment: u64| format!("{}-{segment}", config.boot);
     let prepare = |source| AuditError::Prepare {
         path: "spare".to_owned(),
@@ -79,6 +85,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         sessions: HashMap::new(),
         orphans,
         orphans_due: now + ORPHANS,
+        recordings,
         recovered: Vec::new(),
         unrecorded: Unrecorded::default(),
         lost: 0,
@@ -90,6 +97,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         }
         room.ledger(Who::default(), None, &Record::new(event), None, now);
     }
+    room.recover_recordings(now);
     room.outbox.push(AuditToWarden::Ready);
     room.settle(now)?;
     while room.turn()? == Turn::Again {}
@@ -123,6 +131,7 @@ impl Room {
             self.write_folds(now);
         }
         self.settle(now)?;
+        self.work_on_recordings(now);
         // Last: nobody waits for these.
         self.expire(now);
         self.reserve.fill(&self.store, now);
@@ -141,6 +150,7 @@ impl Room {
         due.extend(self.attest_due(Instant::now()));
         due.push(self.reserve.due());
         due.push(self.retention.due(Instant::now()));
+        due.extend(self.recordings.due(Instant::now()));
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);
         }
@@ -301,10 +311,16 @@ impl Room {
     }
 
     fn guest_says(&mut self, guest: &mut Guest, report: ReportToAudit, now: Instant) {
-        let ReportToAudit {
-            mut record,
-            receipt,
-        } = report;
+        let (mut record, receipt) = match report {
+            ReportToAudit::Record { record, receipt } => (record, receipt),
+            ReportToAudit::Recording(part) => {
+                if let Err(Lie(what)) = self.take_recording(guest, part, now) {
+                    self.record_lie(guest.witness, what, guest.cid, now);
+                    guest.leaves = true;
+                }
+                return;
+            }
+        };
         if Witness::of(&record.event) != guest.witness {
             self.record_lie(guest.witness, record.event.kind(), guest.cid, now);
             guest.leaves = true;
@@ -352,6 +368,7 @@ impl Room {
             self.folds.end(ended.source, &ended.held, now);
         }
         self.write_folds(now);
+        self.recordings.finish(now);
         // Whatever was only due later is due now.
         let late = now + Duration::from_secs(1);
         self.flush_sessions(late);

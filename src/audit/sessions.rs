@@ -8,7 +8,7 @@ use super::record::{Entry, Who};
 use super::recovery::Orphan;
 use super::rights::Haste;
 use super::totals::Totals;
-use crate::model::{AuditFailure, ConnectionId, Peer, SessionId};
+use crate::model::{AuditFailure, ConnectionId, Peer, RecordingMode, SessionId};
 use crate::wire::{Event, SessionFacts};
 
 /// What a session may put on record; audit.md.
@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) file: TrailFile,
     pub(super) who: Who,
     pub(super) totals: Totals,
+    /// What is recorded of it.
+    pub(super) recording: RecordingMode,
     /// The warden was told that it must end.
     pub(super) doomed: bool,
     /// Its last record is taken.
@@ -50,23 +52,12 @@ impl NotTaken {
 }
 
 impl Session {
-    pub(super) fn new(file: TrailFile, who: Who, failure: AuditFailure) -> Self {
+    pub(super) fn new(file: TrailFile, facts: &SessionFacts) -> Self {
         Self {
             file,
-            who,
-            totals: Totals::default(),
-            doomed: false,
-            closing: false,
-            failure,
-            anchored: Anchored::NEVER,
-        }
-    }
-
-    pub(super) fn resumed(orphan: Orphan, facts: &SessionFacts) -> Self {
-        Self {
-            file: orphan.file,
             who: who(facts),
-            totals: orphan.totals,
+            totals: Totals::default(),
+            recording: facts.grant.recording,
             doomed: false,
             closing: false,
             failure: facts.grant.audit_failure,
@@ -74,11 +65,24 @@ impl Session {
         }
     }
 
+    pub(super) fn resumed(orphan: Orphan, facts: &SessionFacts) -> Self {
+        Self {
+            totals: orphan.totals,
+            ..Self::new(orphan.file, facts)
+        }
+    }
+
     /// Of a session that nobody can speak for any more.
     pub(super) fn orphaned(orphan: Orphan) -> Self {
         Self {
+            file: orphan.file,
+            who: orphan.who,
             totals: orphan.totals,
-            ..Self::new(orphan.file, orphan.who, AuditFailure::Closed)
+            recording: RecordingMode::Off,
+            doomed: false,
+            closing: false,
+            failure: AuditFailure::Closed,
+            anchored: Anchored::NEVER,
         }
     }
 

@@ -10,7 +10,13 @@ pub(super) struct Totals {
     bytes_in: u64,
     bytes_out: u64,
     dropped: u64,
+    /// Those that have ended, as `session.close` lists them.
+    recordings: Vec<Value>,
+    more_recordings: u64,
 }
+
+/// How many recordings `session.close` lists: a record has an end, and each of them is on record anyway.
+const RECORDINGS: usize = 48;
 
 impl Totals {
     /// Counts one record.
@@ -28,8 +34,28 @@ impl Totals {
                 self.api_calls += 1;
                 self.denials += u64::from(d.get("decision") == Some(&json!("deny")));
             }
+            "recording.end" => self.see_recording(d),
             _ => {}
         }
+    }
+
+    fn see_recording(&mut self, d: &Map<String, Value>) {
+        let of = |name: &str| d.get(name).cloned().unwrap_or_default();
+        if self.recordings.len() < RECORDINGS {
+            let file = of("file");
+            // The folder follows from the session.
+            let name = file.as_str().and_then(|id| id.rsplit('/').next());
+            self.recordings
+                .push(json!({"file": name, "bytes": of("bytes"), "sha256": of("sha256")}));
+        } else {
+            self.more_recordings += 1;
+        }
+    }
+
+    /// Whether the recording whose file has this name has ended, as far as that is known.
+    pub(super) fn has_recording(&self, name: &str) -> bool {
+        let listed = |recording: &Value| recording.get("file") == Some(&json!(name));
+        self.more_recordings > 0 || self.recordings.iter().any(listed)
     }
 
     /// Counts one that could not be kept.
@@ -45,6 +71,12 @@ impl Totals {
         d.insert("denials".to_owned(), json!(self.denials));
         d.insert("bytes_in".to_owned(), json!(self.bytes_in));
         d.insert("bytes_out".to_owned(), json!(self.bytes_out));
+        if !self.recordings.is_empty() {
+            d.insert("recordings".to_owned(), json!(self.recordings));
+        }
+        if self.more_recordings > 0 {
+            d.insert("more_recordings".to_owned(), json!(self.more_recordings));
+        }
         if self.dropped > 0 {
             d.insert("dropped".to_owned(), json!(self.dropped));
         }

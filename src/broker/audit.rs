@@ -143,6 +143,11 @@ impl Writer {
                     tracing::error!("a record does not fit a packet: {error}");
                     self.unsent = None;
                 }
+                Step::Answer(Ok(answer @ AuditToPeer::RecordingStopped(_))) => {
+                    tracing::error!(?answer, "audit answered what was not asked");
+                    self.waiting.clear();
+                    self.link = None;
+                }
                 Step::Answer(Err(error)) | Step::Sent(Err(error)) => {
                     tracing::warn!("audit is away: {error}");
                     self.waiting.clear();
@@ -168,7 +173,7 @@ impl Writer {
                 return;
             }
         };
-        self.unsent = Some(ReportToAudit { record, receipt });
+        self.unsent = Some(ReportToAudit::Record { record, receipt });
     }
 }
 
@@ -198,11 +203,13 @@ mod tests {
         let work = move || {
             let mut records = Vec::new();
             for _ in 0..count {
-                let report = peer.recv().unwrap();
-                if let Some(receipt) = report.receipt {
+                let ReportToAudit::Record { record, receipt } = peer.recv().unwrap() else {
+                    panic!("no record");
+                };
+                if let Some(receipt) = receipt {
                     peer.send(&reply(receipt)).unwrap();
                 }
-                records.push(report.record);
+                records.push(record);
             }
             records
         };

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::hold;
 use super::io::{End, Input, Writer};
+use super::recorder::Tape;
 use super::report::Rate;
 use super::terminal::TerminalRequest;
 use crate::model::{ChannelNumber, WindowSize};
@@ -40,6 +41,8 @@ struct Requests {
     terminal: Option<TerminalRequest>,
     /// The terminal's master, while the program has it.
     master: Option<Arc<End>>,
+    /// Its recording.
+    tape: Option<Tape>,
     resizes: Rate,
     signals: Rate,
 }
@@ -85,6 +88,7 @@ impl Channel {
                 environment: Vec::new(),
                 terminal: None,
                 master: None,
+                tape: None,
                 resizes: Rate::per_second(RECORDED_RESIZES),
                 signals: Rate::per_second(SIGNALS),
             }),
@@ -170,6 +174,11 @@ impl Channel {
         hold(&self.requests).master = master;
     }
 
+    /// Where new sizes are recorded from now on.
+    pub(super) fn set_tape(&self, tape: Option<Tape>) {
+        hold(&self.requests).tape = tape;
+    }
+
     /// Changes the terminal's size, or that which it will have.
     pub(super) fn resize(&self, size: WindowSize) -> Resized {
         let mut requests = hold(&self.requests);
@@ -179,6 +188,9 @@ impl Channel {
         terminal.size = size;
         if let Some(master) = &requests.master {
             resize(master, size);
+        }
+        if let Some(tape) = &requests.tape {
+            tape.resize(size.columns, size.rows);
         }
         if requests.resizes.admits(Instant::now()) {
             Resized::Recorded

@@ -17,9 +17,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::hold;
+use super::recorder::{Echo, Tape};
 use super::sftp::{Observer, Way};
+use crate::sys::pty::{self, LocalModes};
 use crate::sys::{Errno, descriptor};
-use crate::wire::StreamFacts;
+use crate::wire::{Stream, StreamFacts};
 
 /// Our end of a pipe or terminal, never blocking.
 pub(super) type End = AsyncFd<File>;
@@ -182,6 +184,7 @@ pub(super) async fn feed(
     handle: &Handle,
     channel: ChannelId,
     meter: &mut Meter,
+    typed: Option<&Tape>,
 ) {
     let credit = |amount| {
         if amount > 0 {
@@ -193,10 +196,16 @@ pub(super) async fn feed(
     while input.take(&mut bytes).await {
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
+            let before = typed.map(|_| echo(&to));
             match write(&to, rest).await {
                 Ok(length) if length > 0 => {
                     let (written, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
                     meter.count(written).await;
+                    if let Some(tape) = typed {
+                        // Its program may have changed it in between, to either.
+                        let hidden = before == Some(Echo::Off) || echo(&to) == Echo::Off;
+                        tape.input(written, if hidden { Echo::Off } else { Echo::On });
+                    }
                     credit(input.taken(written.len()));
                     rest = after;
                 }
@@ -211,6 +220,19 @@ pub(super) async fn feed(
         if bytes.capacity() > KEPT_BYTES {
             bytes = Vec::new();
         }
+    }
+}
+
+/// Whether what is typed into a terminal is hidden from who looks at it. Editors switch ECHO off as well, but read single
+/// characters (ICANON is off), and show what is typed themselves.
+fn echo(master: &End) -> Echo {
+    match pty::settings(master.get_ref().as_fd()) {
+        Ok(settings) => {
+            let modes = settings.local_modes;
+            let hidden = modes.contains(LocalModes::ICANON) && !modes.contains(LocalModes::ECHO);
+            if hidden { Echo::Off } else { Echo::On }
+        }
+        Err(_) => Echo::Off,
     }
 }
 
@@ -290,6 +312,7 @@ pub(super) struct Meter {
     bytes: u64,
     digest: Sha256,
     watched: Option<(Arc<Observer>, Way)>,
+    recorded: Option<(Tape, Stream)>,
 }
 
 impl Meter {
@@ -300,6 +323,11 @@ impl Meter {
         }
     }
 
+    /// From now on what is counted is also recorded, as what a program writes to `stream`.
+    pub(super) fn record(&mut self, tape: &Tape, stream: Stream) {
+        self.recorded = Some((tape.clone(), stream));
+    }
+
     async fn count(&mut self, bytes: &[u8]) {
         let digestible = DIGESTED_BYTES.saturating_sub(self.bytes);
         let digestible = usize::try_from(digestible).unwrap_or(usize::MAX);
@@ -307,6 +335,9 @@ impl Meter {
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if let Some((observer, way)) = &self.watched {
             observer.pass(*way, bytes).await;
+        }
+        if let Some((tape, stream)) = &self.recorded {
+            tape.output(*stream, bytes);
         }
     }
 

@@ -16,6 +16,7 @@ mod keys;
 mod links;
 mod negotiated;
 mod program;
+mod recorder;
 mod report;
 mod rsync;
 mod run;
@@ -24,6 +25,7 @@ mod session;
 mod sftp;
 mod stream;
 mod terminal;
+mod transfer;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,8 +6,9 @@ use tokio::time::timeout;
 
 use super::ending::{End, Ending};
 use super::links::{AsyncLink, Slot};
+use super::recorder::Recorder;
 use super::session::Progress;
-use crate::wire::{AuditToPeer, Link, LinkError, Record, ReportToAudit, encode};
+use crate::wire::{AuditToPeer, Link, LinkError, Record, RecordingPart, ReportToAudit, encode};
 
 /// audit's links as the warden renews them.
 pub(super) type AuditLink = Link<ReportToAudit, AuditToPeer>;
@@ -19,7 +20,12 @@ const QUEUE_RECORDS: usize = 4096;
 /// How long audit may be away or stand still before the connection ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Queued = (ReportToAudit, OwnedSemaphorePermit);
+#[derive(Debug)]
+struct Queued {
+    report: ReportToAudit,
+    in_channel: bool,
+    _room: OwnedSemaphorePermit,
+}
 
 /// Where what happens is reported to.
 #[derive(Clone, Debug)]
@@ -30,7 +36,7 @@ pub(super) struct Reports {
     ending: Ending,
 }
 
-/// The other end of [`Reports`]: sends to audit.
+/// The other end of [`Reports`]: sends to audit, records before recordings.
 #[derive(Debug)]
 pub(super) struct Reporter {
     queue: mpsc::Receiver<Queued>,
@@ -39,6 +45,18 @@ pub(super) struct Reporter {
     session: watch::Receiver<Progress>,
     finished: Arc<Notify>,
     ending: Ending,
+    recorder: Recorder,
+    /// Whether the link can be used, as far as is known.
+    linked: bool,
+}
+
+/// What the reporter does next.
+enum Step {
+    Record(Option<Queued>),
+    Link(AuditLink),
+    Heard(Result<AuditToPeer, LinkError>),
+    Part(RecordingPart),
+    Passed(Result<(), LinkError>),
 }
 
 /// Makes both ends. `session` tells when there is a session that records of channels can belong to.
@@ -47,6 +65,7 @@ pub(super) fn queue(
     renewed: Slot<AuditLink>,
     session: watch::Receiver<Progress>,
     ending: &Ending,
+    recorder: Recorder,
 ) -> Result<(Reports, Reporter), LinkError> {
     let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
     let finished = Arc::new(Notify::new());
@@ -63,6 +82,8 @@ pub(super) fn queue(
         session,
         finished,
         ending: ending.clone(),
+        recorder,
+        linked: true,
     };
     Ok((reports, reporter))
 }
@@ -70,21 +91,25 @@ pub(super) fn queue(
 impl Reports {
     /// Reports `record`, waiting where audit does not keep up; when it does not for long, the connection ends.
     pub(super) async fn report(&self, record: Record) {
-        let report = ReportToAudit {
+        let kind = record.event.kind();
+        let in_channel = record.channel.is_some();
+        let report = ReportToAudit::Record {
             record,
             receipt: None,
         };
         let Ok(bytes) = encode(&report) else {
-            tracing::error!(
-                "a record is too long for its link: {}",
-                report.record.event.kind()
-            );
+            tracing::error!("a record is too long for its link: {kind}");
             return;
         };
         let room = u32::try_from(bytes.len().min(QUEUE_BYTES)).unwrap_or(u32::MAX);
         let queued = timeout(PATIENCE, async {
             let permit = Arc::clone(&self.room).acquire_many_owned(room).await.ok()?;
-            self.queue.send((report, permit)).await.ok()
+            let queued = Queued {
+                report,
+                in_channel,
+                _room: permit,
+            };
+            self.queue.send(queued).await.ok()
         });
         if !matches!(queued.await, Ok(Some(()))) {
             self.ending.end(End::Audit);
@@ -100,23 +125,81 @@ impl Reports {
 impl Reporter {
     /// Sends until all is sent and nothing more will be reported.
     pub(super) async fn run(mut self) {
-        while let Some((report, _permit)) = self.next().await {
-            if report.record.channel.is_some() {
-                self.session_known().await;
-            }
-            if let Some(link) = self.renewed.take() {
-                self.take(link);
-            }
-            while !self.send(&report).await {
-                match timeout(PATIENCE, self.renewed.wait()).await {
-                    Ok(link) => self.take(link),
-                    Err(_) => {
-                        self.ending.end(End::Audit);
+        // What of a recording is on its way. It waits for room without holding up a record.
+        let mut part = None;
+        loop {
+            let pass = async {
+                match &part {
+                    Some(part) => self.link.send(part, &[]).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let step = tokio::select! {
+                biased;
+                queued = next(&mut self.queue, &self.finished) => Step::Record(queued),
+                link = self.renewed.wait() => Step::Link(link),
+                heard = self.link.recv(), if self.linked => {
+                    Step::Heard(heard.map(|(message, _)| message))
+                }
+                passed = pass, if self.linked => Step::Passed(passed),
+                next = self.recorder.next(), if self.linked && part.is_none() => Step::Part(next),
+            };
+            match step {
+                Step::Record(None) => break,
+                Step::Record(Some(queued)) => {
+                    if !self.report(queued).await {
                         return;
                     }
+                    if !self.linked {
+                        part = None;
+                    }
+                }
+                Step::Link(link) => {
+                    part = None;
+                    self.take(link);
+                }
+                Step::Heard(Ok(AuditToPeer::RecordingStopped(number))) => {
+                    self.recorder.stop(number);
+                }
+                Step::Heard(Ok(answer)) => {
+                    tracing::error!(?answer, "audit answered what was not asked");
+                    self.linked = false;
+                }
+                Step::Part(next) => part = Some(ReportToAudit::Recording(next)),
+                Step::Passed(Ok(())) => part = None,
+                // A new link comes, or a record finds that none does.
+                Step::Heard(Err(_)) | Step::Passed(Err(_)) => {
+                    part = None;
+                    self.linked = false;
                 }
             }
         }
+        let rest = std::iter::from_fn(|| self.recorder.last().map(ReportToAudit::Recording));
+        for part in part.into_iter().chain(rest) {
+            if !self.linked || !self.send(&part).await {
+                return;
+            }
+        }
+    }
+
+    /// Sends a record, to the next audit if this one is gone. False where there is none for too long.
+    async fn report(&mut self, queued: Queued) -> bool {
+        if queued.in_channel {
+            self.session_known().await;
+        }
+        if let Some(link) = self.renewed.take() {
+            self.take(link);
+        }
+        while !self.send(&queued.report).await {
+            match timeout(PATIENCE, self.renewed.wait()).await {
+                Ok(link) => self.take(link),
+                Err(_) => {
+                    self.ending.end(End::Audit);
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Until the session is on record, or will never be: before that, audit does not know whose a channel is.
@@ -125,16 +208,6 @@ impl Reporter {
             _ = self.session.wait_for(|progress| !matches!(progress, Progress::Pending)) => {}
             _ = self.ending.wait() => {}
         }
-    }
-
-    async fn next(&mut self) -> Option<Queued> {
-        tokio::select! {
-            biased;
-            queued = self.queue.recv() => return queued,
-            () = self.finished.notified() => {}
-        }
-        self.queue.close();
-        self.queue.recv().await
     }
 
     async fn send(&self, report: &ReportToAudit) -> bool {
@@ -150,10 +223,25 @@ impl Reporter {
 
     fn take(&mut self, link: AuditLink) {
         match AsyncLink::new(link) {
-            Ok(link) => self.link = link,
+            Ok(link) => {
+                self.link = link;
+                self.linked = true;
+                self.recorder.begin_again();
+            }
             Err(error) => tracing::warn!("the new link to audit cannot be used: {error}"),
         }
     }
+}
+
+/// The next record; none when nothing more will be reported. Nothing is lost if the wait is given up.
+async fn next(queue: &mut mpsc::Receiver<Queued>, finished: &Notify) -> Option<Queued> {
+    tokio::select! {
+        biased;
+        queued = queue.recv() => return queued,
+        () = finished.notified() => {}
+    }
+    queue.close();
+    queue.recv().await
 }
 
 /// How often something that a peer can cause at will is recorded or passed on.
@@ -207,6 +295,7 @@ mod tests {
             renewed.clone(),
             watch::Sender::new(Progress::Pending).subscribe(),
             &Ending::new(),
+            Recorder::default(),
         )
         .unwrap();
         let task = tokio::spawn(reporter.run());
@@ -219,7 +308,10 @@ mod tests {
         drop(reports);
         task.await.unwrap();
         for n in 0..3 {
-            assert_eq!(link.recv().unwrap().record, record(n));
+            let ReportToAudit::Record { record: got, .. } = link.recv().unwrap() else {
+                panic!("no record");
+            };
+            assert_eq!(got, record(n));
         }
     }
 
@@ -232,6 +324,7 @@ mod tests {
             Slot::new(),
             watch::Sender::new(Progress::Pending).subscribe(),
             &ending,
+            Recorder::default(),
         )
         .unwrap();
         drop(reporter);

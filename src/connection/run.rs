@@ -23,6 +23,7 @@ use super::keys::Keys;
 use super::links::{AsyncLink, Slot};
 use super::negotiated;
 use super::program::{self, Settings};
+use super::recorder::Recorder;
 use super::report::{self, Reports};
 use super::session::{Progress, Warden};
 use super::stream::{Stream, Watch};
@@ -48,6 +49,7 @@ const REASON_BYTES: usize = 256;
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) reports: Reports,
+    pub(super) recorder: Recorder,
     pub(super) ending: Ending,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) authenticated: Notify,
@@ -220,11 +222,13 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
     let (keys_slot, audit_slot) = (Slot::new(), Slot::new());
     let keys = Keys::new(start.keys, keys_slot.clone()).map_err(link("keys"))?;
     let progress = watch::Sender::new(Progress::Pending);
+    let recorder = Recorder::default();
     let queue = report::queue(
         start.audit,
         audit_slot.clone(),
         progress.subscribe(),
         &ending,
+        recorder.clone(),
     );
     let (reports, reporter) = queue.map_err(link("audit"))?;
     let warden = Warden {
@@ -239,6 +243,7 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
     let shared = Arc::new(Shared {
         settings,
         reports,
+        recorder,
         ending: ending.clone(),
         progress,
         authenticated: Notify::new(),

@@ -14,14 +14,18 @@ use super::channel::{self, Beginning, Channel};
 use super::ending::End;
 use super::io::{self, Meter, STDERR};
 use super::program::Wishes;
+use super::recorder::Tape;
 use super::run::Shared;
 use super::session::{Ended, NoStart, Progress, Session};
 use super::sftp::{Observer, Way};
-use super::terminal;
-use crate::model::{Exit, Program, Signal, Usage, escape};
+use super::terminal::{self, TerminalRequest};
+use super::transfer;
+use crate::model::{Exit, Program, RecordingMode, Signal, Usage, cut, escape};
 use crate::sys::{Errno, descriptor, pty};
 use crate::wire::limits::RECORDED_COMMAND_BYTES;
-use crate::wire::{ConnectionToInit, Event, ExecEnd, Outcome, Record, encode};
+use crate::wire::{
+    ConnectionToInit, Event, ExecEnd, Outcome, Record, RecordingStart, Stream, encode,
+};
 
 /// How long a program waits for its session: the warden gives up on one after 10 s.
 const SESSION: Duration = Duration::from_secs(15);
@@ -32,6 +36,9 @@ const NO_SESSION: u32 = 254;
 /// As shells end where a command is not found, or cannot be executed.
 const NOT_FOUND: u32 = 127;
 const NOT_EXECUTABLE: u32 = 126;
+
+/// What a user sees first where more is recorded than what the terminal shows.
+const NOTICE: &str = "This session is recorded, with what you type.\r\n";
 
 /// A program that a client asked for.
 pub(super) struct Run {
@@ -54,6 +61,8 @@ struct Account {
     stderr: Meter,
     /// Where it is SFTP: what it does.
     sftp: Option<Arc<Observer>>,
+    /// Its recording.
+    tape: Option<Tape>,
 }
 
 /// Why there is no program.
@@ -92,6 +101,14 @@ impl Run {
         self.channel.set_master(None);
         // The channel is closed below: there is nobody left to credit.
         let _uncredited = self.channel.input.close();
+        self.channel.set_tape(None);
+        if let Some(tape) = &account.tape {
+            tape.end(match outcome {
+                Finish::Ended(exit, _) => Some(exit),
+                Finish::Lost => Some(KILLED),
+                Finish::Failed(_) | Finish::ClientClosed | Finish::ConnectionEnds(_) => None,
+            });
+        }
         match outcome {
             Finish::Ended(exit, usage) => {
                 self.report_end(&account, Some(exit), usage).await;
@@ -187,7 +204,13 @@ impl Run {
             environment: &self.beginning.environment,
             terminal: None,
         };
+        let mode = session.recording;
         self.start(session, wishes, theirs, account).await?;
+        if let Some(tape) = self.record(mode, None) {
+            account.stdout.record(&tape, Stream::Stdout);
+            account.stderr.record(&tape, Stream::Stderr);
+            account.tape = Some(tape);
+        }
         let Account {
             stdin,
             stdout,
@@ -208,9 +231,35 @@ impl Run {
                     ended,
                 )
             } => outcome,
-            never = self.feed(to, stdin) => match never {},
+            never = self.feed(to, stdin, None) => match never {},
         };
         Ok(outcome.ok())
+    }
+
+    /// Begins a recording, where one is to be made.
+    fn record(&self, mode: RecordingMode, terminal: Option<&TerminalRequest>) -> Option<Tape> {
+        let terminal = terminal.map(|wish| {
+            // A later size than the wish's may have come meanwhile.
+            let size = self.channel.size().unwrap_or(wish.size);
+            (wish.term.clone(), size.columns, size.rows)
+        });
+        let (is_transfer, command) = match &self.program {
+            Program::Shell => (false, None),
+            Program::Command(command) => {
+                let text = String::from_utf8_lossy(command);
+                let text = cut(&text, RECORDED_COMMAND_BYTES).to_owned();
+                (transfer::is_transfer(command), Some(text))
+            }
+            Program::Sftp => (true, None),
+        };
+        if mode == RecordingMode::Off || (is_transfer && terminal.is_none()) {
+            return None;
+        }
+        Some(self.shared.recorder.begin(RecordingStart {
+            channel: self.channel.number(),
+            terminal,
+            command,
+        }))
     }
 
     async fn in_terminal(
@@ -238,7 +287,26 @@ impl Run {
             environment: &self.beginning.environment,
             terminal: Some((&wish.term, number)),
         };
+        let mode = session.recording;
+        let notice = mode == RecordingMode::Input && self.program == Program::Shell;
+        if notice {
+            // A client that makes no room for it gets it in the recording alone.
+            let said = self.beginning.writer.data_bytes(NOTICE.as_bytes());
+            timeout(MESSAGE, said).await.ok();
+        }
         self.start(session, wishes, vec![peer], account).await?;
+        account.tape = self.record(mode, Some(wish));
+        if let Some(tape) = &account.tape {
+            self.channel.set_tape(Some(tape.clone()));
+            account.stdout.record(tape, Stream::Stdout);
+            if notice {
+                tape.output(Stream::Stdout, NOTICE.as_bytes());
+            }
+        }
+        let typed = account
+            .tape
+            .clone()
+            .filter(|_| mode == RecordingMode::Input);
         let Account {
             stdin,
             stdout,
@@ -252,14 +320,19 @@ impl Run {
             biased;
             outcome = io::drain_terminal(&master, &self.beginning.writer, stdout, ended) => outcome,
             // The client's EOF means nothing to a terminal, as in OpenSSH: the master stays open.
-            never = self.feed(Arc::clone(&master), stdin) => match never {},
+            never = self.feed(Arc::clone(&master), stdin, typed.as_ref()) => match never {},
         };
         Ok(outcome.ok())
     }
 
-    async fn feed(&self, to: Arc<io::End>, meter: &mut Meter) -> std::convert::Infallible {
+    async fn feed(
+        &self,
+        to: Arc<io::End>,
+        meter: &mut Meter,
+        typed: Option<&Tape>,
+    ) -> std::convert::Infallible {
         let channel = &self.channel;
-        io::feed(&channel.input, to, &self.handle, channel.id, meter).await;
+        io::feed(&channel.input, to, &self.handle, channel.id, meter, typed).await;
         std::future::pending().await
     }
 

@@ -14,7 +14,7 @@ use super::hold;
 use super::keys::KeysLink;
 use super::links::{AsyncLink, Slot};
 use super::report::AuditLink;
-use crate::model::{ChannelNumber, Exit, Usage};
+use crate::model::{ChannelNumber, Exit, RecordingMode, Usage};
 use crate::wire::{
     ConnectionToInit, ConnectionToWarden, InitToConnection, Link, LinkError, WardenToConnection,
 };
@@ -42,6 +42,8 @@ pub(super) enum Progress {
 pub(super) struct Session {
     /// A detached mount of the session's devpts.
     pub(super) terminals: OwnedFd,
+    /// What is recorded of it.
+    pub(super) recording: RecordingMode,
     outbox: mpsc::Sender<(ConnectionToInit, Vec<OwnedFd>)>,
     programs: Mutex<BTreeMap<ChannelNumber, Expected>>,
 }
@@ -161,12 +163,13 @@ impl Warden {
         tasks: &mut JoinSet<()>,
     ) -> Result<(), LinkError> {
         match message {
-            WardenToConnection::SessionReady { sid, .. } => {
+            WardenToConnection::SessionReady { sid, grant } => {
                 let [control, terminals] = InitLink::exactly(fds)?;
                 let link = AsyncLink::new(InitLink::from_fd(control)?)?;
                 let (outbox, messages) = mpsc::channel(OUTBOX);
                 let session = Arc::new(Session {
                     terminals,
+                    recording: grant.recording,
                     outbox,
                     programs: Mutex::default(),
                 });
@@ -254,6 +257,7 @@ mod tests {
         let (outbox, messages) = mpsc::channel(OUTBOX);
         let session = Arc::new(Session {
             terminals: crate::sys::descriptor::null().unwrap(),
+            recording: RecordingMode::Off,
             outbox,
             programs: Mutex::default(),
         });

@@ -53,7 +53,7 @@ impl Trail {
             self.unseen = self.unseen.saturating_add(1);
             return;
         }
-        self.waiting.push_back(ReportToAudit {
+        self.waiting.push_back(ReportToAudit::Record {
             record: Record::new(event).of_connection(cid).outcome(outcome),
             receipt: None,
         });
@@ -77,7 +77,7 @@ impl Trail {
         if self.waiting.is_empty() && self.unseen > 0 && self.link.is_some() {
             let n = std::mem::take(&mut self.unseen);
             let reason = "evidence was refused unseen, because audit took no records".to_owned();
-            self.waiting.push_back(ReportToAudit {
+            self.waiting.push_back(ReportToAudit::Record {
                 record: Record::new(Event::AuthLockout { reason, n }).outcome(Outcome::Bad),
                 receipt: None,
             });

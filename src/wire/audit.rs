@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::message::Refusal;
-use crate::model::{ChannelNumber, ConnectionId, Exit, SessionId, Usage, WindowSize};
+use crate::model::{
+    ChannelNumber, ConnectionId, Exit, RecordingMode, SessionId, Usage, WindowSize,
+};
 
 /// Something that happened, as its witness reports it to audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,6 +219,26 @@ pub enum Event {
         resource: String,
         limit: u64,
     },
+    RecordingStart {
+        file: String,
+        mode: RecordingMode,
+    },
+    RecordingEnd {
+        file: String,
+        bytes: u64,
+        sha256: String,
+        head: String,
+        left_out: Option<u64>,
+    },
+    RecordingTruncate {
+        file: String,
+        reason: String,
+        limit: Option<u64>,
+    },
+    RecordingFail {
+        file: Option<String>,
+        reason: String,
+    },
     Recovery {
         file: String,
         records: u64,
@@ -285,6 +307,10 @@ impl Event {
             Self::ApiResponse { .. } => "api.response",
             Self::PolicyDeny { .. } => "policy.deny",
             Self::LimitHit { .. } => "limit.hit",
+            Self::RecordingStart { .. } => "recording.start",
+            Self::RecordingEnd { .. } => "recording.end",
+            Self::RecordingTruncate { .. } => "recording.truncate",
+            Self::RecordingFail { .. } => "recording.fail",
             Self::Recovery { .. } => "recovery",
             Self::SegmentOpen { .. } => "segment.open",
             Self::SegmentSeal { .. } => "segment.seal",

@@ -42,6 +42,27 @@ pub const RECORD_BYTES: usize = 16 * 1024;
 /// How much of a command a record keeps.
 pub const RECORDED_COMMAND_BYTES: usize = 4 * 1024;
 
+/// How much of a stream one part of a recording carries, and how much is gathered before it is passed on.
+pub const RECORDING_PART_BYTES: usize = 16 * 1024;
+
+/// How much of a terminal's output and input is recorded in a second, over a longer time: much more than anybody reads,
+/// and less than half of what a slow disk takes. docs/audit.md.
+pub const RECORDING_RATE_BYTES: u64 = 1024 * 1024;
+/// How much at once: the whole of a long log, or a `find` over all of `/config`.
+pub const RECORDING_BURST_BYTES: u64 = 8 * 1024 * 1024;
+/// What each event counts beside its bytes.
+pub const RECORDING_EVENT_BYTES: u64 = 64;
+
+/// How long all recordings of a session may be as files that are not compressed yet.
+pub const RECORDING_SESSION_BYTES: u64 = 64 * 1024 * 1024;
+/// How many recordings a session may have: each is a file, and inodes run out too.
+pub const RECORDINGS: u32 = 4096;
+
+/// How much of a command's output is recorded from its beginning on, and how much of its end.
+pub const RECORDING_HEAD_BYTES: usize = 256 * 1024;
+/// See [`RECORDING_HEAD_BYTES`].
+pub const RECORDING_TAIL_BYTES: usize = 64 * 1024;
+
 /// Connections of one session to the broker.
 pub const API_CONNECTIONS: usize = 32;
 

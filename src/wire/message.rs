@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Event, Record};
+use super::recording::RecordingPart;
 use crate::model::{ChannelNumber, ConnectionId, Exit, Grant, Peer, SessionId, Signal, Usage};
 
 /// What the front says to the warden.
@@ -276,11 +277,16 @@ pub enum AuditToWarden {
 
 /// What connections, keys and the broker say to audit.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ReportToAudit {
-    /// What happened.
-    pub record: Record,
-    /// If given: answer with this once the record is on the disk.
-    pub receipt: Option<u64>,
+pub enum ReportToAudit {
+    /// For a file of records.
+    Record {
+        /// What happened.
+        record: Record,
+        /// If given: answer with this once the record is on the disk.
+        receipt: Option<u64>,
+    },
+    /// For a recording; of connections alone.
+    Recording(RecordingPart),
 }
 
 /// What audit answers to them.
@@ -292,6 +298,8 @@ pub enum AuditToPeer {
     Failed(u64),
     /// It could not be written, and the session goes on all the same: its key or the options say so.
     Waived(u64),
+    /// Nothing more of this recording is taken. Said to connections alone.
+    RecordingStopped(u32),
 }
 
 /// What the warden says to the broker.

@@ -11,6 +11,7 @@ mod config;
 pub mod limits;
 mod link;
 mod message;
+mod recording;
 
 pub use api::{ApiFault, HASSIO_SOCKET, SESSION_PATH, WhoAmI};
 pub use audit::{
@@ -28,3 +29,4 @@ pub use message::{
     Phase, Refusal, ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
     WardenToConnection, WardenToFront, WardenToKeys,
 };
+pub use recording::{Omission, RecordingEvent, RecordingPart, RecordingStart, Stream};

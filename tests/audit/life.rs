@@ -178,7 +178,7 @@ fn who_reports_what_is_not_theirs_is_closed_and_recorded() {
         ),
     ];
     for (link, record) in liars {
-        link.send(&ReportToAudit {
+        link.send(&ReportToAudit::Record {
             record,
             receipt: Some(1),
         })
@@ -258,7 +258,7 @@ fn a_connection_that_floods_the_ledger_is_closed() {
     let directory = Directory::new();
     let server = Server::start(&directory);
     let link = server.connect(ConnectionId::new(), None);
-    let flood = ReportToAudit {
+    let flood = ReportToAudit::Record {
         record: conn_open(),
         receipt: None,
     };

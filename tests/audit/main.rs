@@ -254,7 +254,7 @@ fn facts() -> SessionFacts {
 }
 
 fn tell(link: &Guest, record: Record) {
-    link.send(&ReportToAudit {
+    link.send(&ReportToAudit::Record {
         record,
         receipt: None,
     })
@@ -263,7 +263,7 @@ fn tell(link: &Guest, record: Record) {
 
 /// Sends a record with a receipt and waits for it: all before it is on the disk then, too.
 fn tell_durably(link: &Guest, record: Record) -> AuditToPeer {
-    link.send(&ReportToAudit {
+    link.send(&ReportToAudit::Record {
         record,
         receipt: Some(7),
     })

@@ -146,14 +146,17 @@ impl Audit {
         let (records, withhold) = (self.records.clone(), self.withhold.clone());
         thread::spawn(move || {
             while let Ok(report) = link.recv() {
+                let ReportToAudit::Record { record, receipt } = report else {
+                    panic!("{report:?}");
+                };
                 // The real audit closes the link of whoever reports what is another process's to report.
                 let its_own = matches!(
-                    report.record.event,
+                    record.event,
                     Event::ApiRequest { .. } | Event::ApiResponse { .. } | Event::PolicyDeny { .. }
                 );
-                assert!(its_own, "{:?}", report.record.event);
-                records.lock().unwrap().push(report.record);
-                if let (Some(receipt), false) = (report.receipt, withhold.load(Ordering::SeqCst)) {
+                assert!(its_own, "{:?}", record.event);
+                records.lock().unwrap().push(record);
+                if let (Some(receipt), false) = (receipt, withhold.load(Ordering::SeqCst)) {
                     link.send(&AuditToPeer::Durable(receipt)).unwrap();
                 }
             }

@@ -171,7 +171,10 @@ impl Server {
         self.audit.set_nonblocking().unwrap();
         let mut seen = self.seen.lock().unwrap();
         while let Ok(report) = self.audit.recv() {
-            seen.push(report.record);
+            let ReportToAudit::Record { record, .. } = report else {
+                panic!("{report:?}");
+            };
+            seen.push(record);
         }
         seen
     }
