@@ -123,7 +123,7 @@ fn options_that_are_not_shown_are_said_to_be() {
     let server = Server::with_supervisor();
     let done = server.run("hassio apps options get core_mosquitto");
     assert_eq!((done.code(), done.stdout.as_str()), (3, ""), "{done:?}");
-    assert!(done.stderr.contains("your role may not see"), "{done:?}");
+    assert!(done.stderr.contains("not shown here"), "{done:?}");
     assert!(done.stderr.contains("admin"), "{done:?}");
 }
 

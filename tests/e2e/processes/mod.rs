@@ -172,10 +172,16 @@ fn each_process_has_exactly_the_privileges_of_the_table() {
         .collect();
     names.sort();
     assert!(
-        names.iter().all(
-            |name| ["keys", "ledger", "open", "sessions", "spare", "quarantine"]
-                .contains(&name.as_str())
-        ),
+        names.iter().all(|name| [
+            "keys",
+            "ledger",
+            "open",
+            "recordings",
+            "sessions",
+            "spare",
+            "quarantine"
+        ]
+        .contains(&name.as_str())),
         "{names:?}"
     );
 
