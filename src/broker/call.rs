@@ -38,6 +38,9 @@ pub(super) async fn respond(
     head: Arc<Head>,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, Infallible> {
+    if request.body().is_end_stream() {
+        slot.has_read();
+    }
     let permit = match session.pace.take(Instant::now()) {
         Ok(permit) => permit,
         Err(too_many) => {
@@ -93,9 +96,6 @@ async fn exchange(
         path,
         query: head.uri.query(),
     };
-    if body.is_end_stream() {
-        slot.has_read();
-    }
     if let Some(fault) = seen.fault() {
         let record = asked.denied(None, fault.to_string());
         return Err(session.refused(broker, record, Answer::unread(fault)).await);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +26,12 @@ use crate::wire::{Event, Outcome, Record};
 
 /// How long connections of a closed session may take to hand over their last records.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long a client whose request was answered before it was read may go on sending.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// How much of it is read and thrown away. Who looks for an answer only after gigabytes finds the connection closed.
+const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How long accepting pauses when the process has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -189,6 +196,7 @@ async fn converse(
     mut stopped: watch::Receiver<bool>,
 ) {
     let (slot, head) = (Arc::new(Slot::default()), Arc::new(Head::default()));
+    let mut unread = None;
     let unfinished = {
         let service = service_fn(|request| {
             let (broker, session) = (broker.clone(), session.clone());
@@ -211,22 +219,41 @@ async fn converse(
                     }
                 }
                 ended = connection.as_mut() => {
-                    if let Some(event) = strange(ended, &slot) {
+                    if let Some(event) = strange(&ended, &slot) {
                         session.report(&broker, event).await;
                     }
+                    // An error took the stream with it.
+                    unread = ended.ok().filter(|_| !slot.read_whole());
                     break "the client went away";
                 }
             }
         }
     };
-    // The connection is closed here; its call may not be over.
+    // Nobody reads or writes any more; the call may not be over.
     if let Some(event) = slot.take(unfinished) {
         session.report(&broker, event).await;
     }
+    if let Some(parts) = unread {
+        tokio::select! {
+            () = said(&mut stopped) => {}
+            () = linger(parts.io.into_inner()) => {}
+        }
+    }
+}
+
+/// Takes leave of a client whose request was answered before all of it was read. Linux resets a socket that is closed with
+/// bytes unread, as TCP does (RFC 1122 §4.2.2.13), and who still writes would see that in place of the answer.
+async fn linger(mut stream: Watched) {
+    let farewell = async {
+        stream.shutdown().await?;
+        copy(&mut stream.take(LINGER_BYTES), &mut sink()).await
+    };
+    // Whether the client went in time is no matter any more.
+    drop(timeout(LINGER, farewell).await);
 }
 
 /// What a connection that is over has shown beside a request.
-fn strange<S>(ended: hyper::Result<Parts<TokioIo<Watched>, S>>, slot: &Slot) -> Option<Event> {
+fn strange<S>(ended: &hyper::Result<Parts<TokioIo<Watched>, S>>, slot: &Slot) -> Option<Event> {
     let (object, rule) = match ended {
         // What is left may as well be a body that was not looked at.
         Ok(parts) if parts.read_buf.is_empty() || !slot.read_whole() => return None,

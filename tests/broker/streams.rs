@@ -269,3 +269,61 @@ fn an_upload_that_is_not_allowed_is_not_read() {
             .contains(&"/backups/new/upload".to_owned())
     );
 }
+
+/// As a client that writes all of it before it reads, and as the tool.
+#[test]
+fn an_answer_that_comes_before_the_end_of_an_upload_can_be_read() {
+    const LENGTH: usize = 8 * 1024 * 1024;
+    let (supervisor, process, admin) = both();
+    let operator = process.broker.open("operator");
+    let asked = |session: &Session, target: &str, length: usize| {
+        let mut stream = session.connect();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        );
+        write!(stream, "{head}Content-Length: {length}\r\n\r\n").unwrap();
+        let sent = (0..length / 65_536).try_for_each(|_| stream.write_all(&[b'x'; 65_536]));
+        assert!(sent.is_ok(), "{target}: {sent:?}");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let upload = "/backups/new/upload";
+    for (session, target, status) in [
+        (&operator, upload.to_owned(), "403"),
+        (&admin, format!("{upload}?filename=a/b.tar"), "400"),
+        (&admin, "/backups/new/uploads".to_owned(), "403"),
+        // A body that is too long for any other call.
+        (&admin, "/core/restart".to_owned(), "400"),
+    ] {
+        let answer = asked(session, &target, LENGTH);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{target}: {answer}"
+        );
+    }
+    let file = process.broker.scratch.path("a backup.tar");
+    std::fs::write(&file, vec![0; LENGTH]).unwrap();
+    let output = operator.hassio(&["backups", "upload", file.to_str().unwrap()]);
+    let text = crate::harness::err(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("the role admin would do"), "{text}");
+    assert!(!supervisor.paths().contains(&upload.to_owned()));
+}
+
+#[test]
+fn nobody_sends_for_ever_behind_an_answer() {
+    let (_supervisor, process, _) = both();
+    let session = process.broker.open("operator");
+    let mut stream = session.connect();
+    stream.write_all(UPLOAD).unwrap();
+    stream
+        .write_all(b"Content-Length: 1000000000000\r\n\r\n")
+        .unwrap();
+    let mut sent = 0;
+    while stream.write_all(&[b'x'; 65_536]).is_ok() {
+        sent += 65_536;
+        assert!(sent < 128 * 1024 * 1024, "it takes all of it");
+    }
+    assert!(sent >= 64 * 1024 * 1024, "{sent}");
+}
