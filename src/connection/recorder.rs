@@ -17,8 +17,9 @@ use crate::wire::limits::{
 };
 use crate::wire::{Omission, RecordingEvent, RecordingPart, RecordingStart, Stream};
 
-/// What may wait for audit, of all recordings of the connection. What is more is left out.
-const QUEUE_BYTES: usize = 256 * 1024;
+/// What may wait for audit, of all recordings of the connection: what a terminal prints while audit syncs a record. What
+/// is more is left out.
+const QUEUE_BYTES: usize = 1024 * 1024;
 /// How long a part is gathered before it is passed on.
 const GATHERED: Duration = Duration::from_millis(100);
 
@@ -59,7 +60,7 @@ struct Live {
     number: Option<u32>,
     limit: Limit,
     /// Left out since it was last said.
-    gap: Option<(u64, Omission)>,
+    gap: BTreeMap<Omission, u64>,
     /// A size that audit was not told.
     size: Option<(u16, u16)>,
     /// What was typed last was masked.
@@ -108,7 +109,7 @@ impl Recorder {
             start,
             number: None,
             limit,
-            gap: None,
+            gap: BTreeMap::new(),
             size: None,
             masked: false,
         };
@@ -250,7 +251,9 @@ pub(super) enum Echo {
 impl State {
     fn due(&self, now: Instant) -> Option<Instant> {
         let first = self.queue.front()?;
-        if self.queued_bytes >= RECORDING_PART_BYTES {
+        // Markers are for recordings that have begun.
+        let starts = matches!(first.part.event, RecordingEvent::Start(_));
+        if starts || self.queued_bytes >= RECORDING_PART_BYTES {
             return Some(now);
         }
         Some(first.since + GATHERED)
@@ -367,8 +370,8 @@ impl State {
         let Some(live) = self.live.get_mut(&key) else {
             return;
         };
-        let (gap, size) = (live.gap.take(), live.size.take());
-        if let Some((bytes, cause)) = gap {
+        let (gap, size) = (std::mem::take(&mut live.gap), live.size.take());
+        for (cause, bytes) in gap {
             let event = RecordingEvent::Gap { bytes, cause };
             self.push(number, boottime_ns(), event, now);
         }
@@ -415,8 +418,8 @@ impl Live {
     fn leave_out(&mut self, bytes: usize, cause: Omission) {
         if bytes > 0 {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-            let (sum, first) = self.gap.unwrap_or((0, cause));
-            self.gap = Some((sum.saturating_add(bytes), first));
+            let sum = self.gap.entry(cause).or_default();
+            *sum = sum.saturating_add(bytes);
         }
     }
 }

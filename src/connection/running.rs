@@ -288,21 +288,19 @@ impl Run {
             terminal: Some((&wish.term, number)),
         };
         let mode = session.recording;
-        let notice = mode == RecordingMode::Input && self.program == Program::Shell;
-        if notice {
-            // A client that makes no room for it gets it in the recording alone.
-            let said = self.beginning.writer.data_bytes(NOTICE.as_bytes());
-            timeout(MESSAGE, said).await.ok();
-        }
-        self.start(session, wishes, vec![peer], account).await?;
+        // Before the program: what it asks of the broker is to be marked in it.
         account.tape = self.record(mode, Some(wish));
         if let Some(tape) = &account.tape {
             self.channel.set_tape(Some(tape.clone()));
             account.stdout.record(tape, Stream::Stdout);
-            if notice {
+            if mode == RecordingMode::Input && self.program == Program::Shell {
                 tape.output(Stream::Stdout, NOTICE.as_bytes());
+                let said = self.beginning.writer.data_bytes(NOTICE.as_bytes());
+                // A client that makes no room for it has it in the recording alone.
+                timeout(MESSAGE, said).await.ok();
             }
         }
+        self.start(session, wishes, vec![peer], account).await?;
         let typed = account
             .tape
             .clone()

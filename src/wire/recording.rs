@@ -24,10 +24,11 @@ pub enum RecordingEvent {
         /// Where to.
         stream: Stream,
         /// At most [`super::limits::RECORDING_PART_BYTES`].
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// The user typed something, which the terminal may show.
-    Input(Vec<u8>),
+    Input(#[serde(with = "serde_bytes")] Vec<u8>),
     /// The user typed something that the terminal does not show. Said once for all of it.
     MaskedInput,
     /// The terminal has a new size.

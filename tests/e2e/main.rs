@@ -23,5 +23,6 @@ mod layers;
 mod login;
 mod options;
 mod processes;
+mod recordings;
 mod sftp;
 mod supervisor;

@@ -100,6 +100,7 @@ impl Cast {
     /// The terminal has a new size.
     pub(super) fn resize(&mut self, columns: u16, rows: u16, moment: Moment) -> Vec<u8> {
         let mut lines = Vec::new();
+        let (columns, rows) = shown(columns, rows);
         let size = format!("{columns}x{rows}");
         self.event(&mut lines, 'r', &size, LineEnds::AsTheyAre, moment);
         lines
@@ -211,7 +212,7 @@ fn header(title: &Title<'_>) -> Vec<u8> {
     } = title.start;
     let (columns, rows) = terminal
         .as_ref()
-        .map_or(NO_TERMINAL, |(_, columns, rows)| (*columns, *rows));
+        .map_or(NO_TERMINAL, |(_, columns, rows)| shown(*columns, *rows));
     let mut line = format!("{{\"version\":3,\"term\":{{\"cols\":{columns},\"rows\":{rows}");
     let mut member = |name: &str, text: &str, after: &str| {
         // Writing to a String cannot fail.
@@ -234,6 +235,14 @@ fn header(title: &Title<'_>) -> Vec<u8> {
     member("title", title.text);
     line.push_str("}\n");
     line.into_bytes()
+}
+
+/// Clients without a terminal of their own say that it has no size, of which players make nothing.
+fn shown(columns: u16, rows: u16) -> (u16, u16) {
+    match (columns, rows) {
+        (0, _) | (_, 0) => NO_TERMINAL,
+        size => size,
+    }
 }
 
 /// How many bytes at the end are the beginning of a character that may still become one.

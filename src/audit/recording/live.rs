@@ -1,10 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Note;
 use super::cast::{Cast, Moment, Title};
-use super::file::CastFile;
+use super::file::{CastFile, Ended};
 use super::name::Name;
 use crate::model::{Allowance, ChannelNumber};
 use crate::wire::limits::{
@@ -20,7 +20,7 @@ const SLACK_BYTES: u64 = 1024 * 1024;
 pub(super) struct Live {
     pub(super) channel: ChannelNumber,
     pub(super) name: Name,
-    pub(super) file: CastFile,
+    file: CastFile,
     cast: Cast,
     kind: Kind,
     allowance: Allowance,
@@ -28,7 +28,20 @@ pub(super) struct Live {
     /// What was left out since the recording itself said so.
     gap: u64,
     said: BTreeSet<Omission>,
+    /// Markers that wait for what was shown before them, and is still on its way.
+    marks: VecDeque<Mark>,
 }
+
+struct Mark {
+    due: Instant,
+    at_ns: u64,
+    text: String,
+}
+
+/// How long a connection may take to pass on what a terminal showed: it gathers for 100 ms.
+const MARK_AFTER: Duration = Duration::from_millis(300);
+/// How many markers wait; more than that are written at once.
+const MARKS: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -66,9 +79,15 @@ impl Live {
             left_out: 0,
             gap: 0,
             said: BTreeSet::new(),
+            marks: VecDeque::new(),
         };
         let written = live.file.push(&header, now);
         (live, written)
+    }
+
+    /// How long it is.
+    pub(super) fn bytes(&self) -> u64 {
+        self.file.bytes()
     }
 
     /// Takes what happened.
@@ -92,6 +111,8 @@ impl Live {
             }
             _ => self.gap(moment),
         };
+        let before = if ends { u64::MAX } else { moment.at_ns };
+        lines.extend(self.marks(|mark| mark.at_ns <= before, moment.now_ns));
         let cast = &mut self.cast;
         lines.extend(match event {
             RecordingEvent::Output { stream, bytes } => cast.output(stream, &bytes, moment),
@@ -106,22 +127,64 @@ impl Live {
         Ok(if ends { Going::Ended } else { Going::On })
     }
 
-    /// Puts something to find again into it, where it is a terminal's; how long that is.
-    pub(super) fn mark(&mut self, text: &str, moment: Moment, now: Instant) -> u64 {
-        if self.kind == Kind::Command {
-            return 0;
+    /// Puts something to find again into it, where it is a terminal's.
+    pub(super) fn mark(&mut self, text: &str, now_ns: u64, now: Instant) {
+        if self.kind == Kind::Terminal {
+            let due = if self.marks.len() < MARKS {
+                now + MARK_AFTER
+            } else {
+                now
+            };
+            self.marks.push_back(Mark {
+                due,
+                at_ns: now_ns,
+                text: text.to_owned(),
+            });
         }
-        let lines = self.cast.marker(text, moment);
-        // What fails is tried again by the next part, or when this is due, and said then.
-        self.push(&lines, now).ok();
-        u64::try_from(lines.len()).unwrap_or(0)
     }
 
-    /// Says that nothing more comes although the program goes on.
-    pub(super) fn close(&mut self, moment: Moment, now: Instant) {
-        let text = "gap: nothing more is recorded of this session";
-        let lines = self.cast.gap(text, moment);
+    /// When there is something to do for it.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let mark = self.marks.iter().map(|mark| mark.due).min();
+        mark.into_iter().chain(self.file.due()).min()
+    }
+
+    /// Writes and syncs what is due.
+    pub(super) fn flush(&mut self, now_ns: u64, now: Instant) -> io::Result<()> {
+        let lines = self.marks(|mark| mark.due <= now, now_ns);
+        self.push(&lines, now)?;
+        self.file.flush(now)
+    }
+
+    /// Ends it. `last` is said where the program goes on.
+    pub(super) fn finish(&mut self, last: Option<&str>, now_ns: u64, now: Instant) -> Ended {
+        let moment = Moment {
+            at_ns: now_ns,
+            now_ns,
+        };
+        let mut lines = self.marks(|_| true, now_ns);
+        lines.extend(self.gap(moment));
+        if let Some(text) = last {
+            lines.extend(self.cast.gap(text, moment));
+        }
+        // Where the disk takes no more it ends before them.
         self.push(&lines, now).ok();
+        self.file.finish(now)
+    }
+
+    fn marks(&mut self, which: impl Fn(&Mark) -> bool, now_ns: u64) -> Vec<u8> {
+        let mut lines = Vec::new();
+        while let Some(mark) = self.marks.front()
+            && which(mark)
+        {
+            let moment = Moment {
+                at_ns: mark.at_ns,
+                now_ns,
+            };
+            lines.extend(self.cast.marker(&mark.text, moment));
+            self.marks.pop_front();
+        }
+        lines
     }
 
     fn push(&mut self, lines: &[u8], now: Instant) -> io::Result<()> {

@@ -35,6 +35,8 @@ use crate::sys::directory::{Directory, Space};
 use crate::wire::limits::{CHANNELS, RECORDING_PART_BYTES, RECORDING_SESSION_BYTES, RECORDINGS};
 use crate::wire::{Event, RecordingEvent, RecordingPart, RecordingStart};
 
+/// What a recording ends with whose session has no room for more.
+const FULL: &str = "gap: nothing more is recorded of this session";
 /// What is left free for records, logins and everything else on that disk, or a twentieth of it, if that is less.
 const FLOOR_BYTES: u64 = 64 * 1024 * 1024;
 const FLOOR_PART: u64 = 20;
@@ -137,14 +139,14 @@ impl Recordings {
         let mut taken = Taken::default();
         // None: it was stopped, and the connection does not know yet.
         if let Some(live) = reel.live.get_mut(&recording) {
-            let before = live.file.bytes();
+            let before = live.bytes();
             let written = live.write(event, moment, now, &mut taken.notes);
-            reel.bytes += live.file.bytes().saturating_sub(before);
+            reel.bytes += live.bytes().saturating_sub(before);
             match written {
                 Err(error) => self.fail(owner.sid, recording, &reason(&error), now, &mut taken),
-                Ok(Going::Ended) => self.end(owner.sid, recording, now, &mut taken),
+                Ok(Going::Ended) => self.end(owner.sid, recording, None, now, &mut taken),
                 Ok(Going::On) if reel.bytes >= RECORDING_SESSION_BYTES => {
-                    self.fill(owner.sid, moment, now, &mut taken);
+                    self.fill(owner.sid, now, &mut taken);
                 }
                 Ok(Going::On) => {}
             }
@@ -212,7 +214,7 @@ impl Recordings {
             },
         });
         let (live, written) = Live::new(&title, name, file, moment, now);
-        reel.bytes += live.file.bytes();
+        reel.bytes += live.bytes();
         reel.live.insert(recording, live);
         if let Err(error) = written {
             self.fail(owner.sid, recording, &reason(&error), now, &mut taken);
@@ -222,16 +224,9 @@ impl Recordings {
 
     /// Puts something to find again into the terminals that a session has now.
     pub(super) fn mark(&mut self, sid: SessionId, text: &str, now: Instant) {
-        let now_ns = boottime_ns();
-        let moment = Moment {
-            at_ns: now_ns,
-            now_ns,
-        };
-        let Some(reel) = self.reels.get_mut(&sid) else {
-            return;
-        };
-        for live in reel.live.values_mut() {
-            reel.bytes += live.mark(text, moment, now);
+        let live = self.reels.get_mut(&sid).map(|reel| reel.live.values_mut());
+        for live in live.into_iter().flatten() {
+            live.mark(text, boottime_ns(), now);
         }
     }
 
@@ -239,7 +234,7 @@ impl Recordings {
     pub(super) fn end_session(&mut self, sid: SessionId, now: Instant) -> Vec<Note> {
         let mut taken = Taken::default();
         for recording in self.live(sid) {
-            self.end(sid, recording, now, &mut taken);
+            self.end(sid, recording, None, now, &mut taken);
         }
         self.reels.remove(&sid);
         taken.notes
@@ -247,7 +242,7 @@ impl Recordings {
 
     /// Writes and syncs what is due, and works on what is to be sealed, for a while.
     pub(super) fn work(&mut self, now: Instant) -> Vec<(SessionId, Taken)> {
-        let is_due = |live: &Live| live.file.due().is_some_and(|due| due <= now);
+        let is_due = |live: &Live| live.due().is_some_and(|due| due <= now);
         let due: Vec<(SessionId, u32)> = self
             .reels
             .iter()
@@ -258,14 +253,18 @@ impl Recordings {
         let mut done = Vec::new();
         for (sid, recording) in due {
             let short = self.is_short(now);
-            let live = self
-                .reels
-                .get_mut(&sid)
-                .and_then(|reel| reel.live.get_mut(&recording));
-            let flushed = match live {
+            let Some(reel) = self.reels.get_mut(&sid) else {
+                continue;
+            };
+            let flushed = match reel.live.get_mut(&recording) {
                 None => continue,
                 Some(_) if short => Err(Errno::ENOSPC.into()),
-                Some(live) => live.file.flush(now),
+                Some(live) => {
+                    let before = live.bytes();
+                    let flushed = live.flush(boottime_ns(), now);
+                    reel.bytes += live.bytes().saturating_sub(before);
+                    flushed
+                }
             };
             if let Err(error) = flushed {
                 let mut taken = Taken::default();
@@ -285,7 +284,7 @@ impl Recordings {
             (None, Some(again)) => Some(again),
             (None, None) => (!self.waiting.is_empty()).then_some(now),
         };
-        live.filter_map(|live| live.file.due()).chain(seal).min()
+        live.filter_map(|live| live.due()).chain(seal).min()
     }
 
     /// Everything to the disk that can be there, before audit ends. What is open the next start seals.
@@ -297,7 +296,7 @@ impl Recordings {
         {
             // Whatever was only due later is due now, once to write and once to sync.
             let later = now + Duration::from_secs(60);
-            if let Err(error) = live.file.flush(later) {
+            if let Err(error) = live.flush(boottime_ns(), later) {
                 tracing::warn!(file = live.name.id(), %error, "the end of a recording is lost");
             }
         }
@@ -309,14 +308,10 @@ impl Recordings {
     }
 
     /// The session has no room for more.
-    fn fill(&mut self, sid: SessionId, moment: Moment, now: Instant, taken: &mut Taken) {
+    fn fill(&mut self, sid: SessionId, now: Instant, taken: &mut Taken) {
         for recording in self.live(sid) {
-            let live = self
-                .reels
-                .get_mut(&sid)
-                .and_then(|reel| reel.live.get_mut(&recording));
-            if let Some(live) = live {
-                live.close(moment, now);
+            let reel = self.reels.get(&sid);
+            if let Some(live) = reel.and_then(|reel| reel.live.get(&recording)) {
                 let event = Event::RecordingTruncate {
                     file: live.name.id(),
                     reason: "bytes of the session's recordings".to_owned(),
@@ -325,7 +320,7 @@ impl Recordings {
                 let channel = live.channel;
                 taken.notes.push(Note { channel, event });
             }
-            self.end(sid, recording, now, taken);
+            self.end(sid, recording, Some(FULL), now, taken);
             taken.stopped.push(recording);
         }
         if let Some(reel) = self.reels.get_mut(&sid) {
@@ -358,15 +353,22 @@ impl Recordings {
             taken.notes.push(Note { channel, event });
         }
         taken.stopped.push(recording);
-        self.end(sid, recording, now, taken);
+        self.end(sid, recording, None, now, taken);
     }
 
-    fn end(&mut self, sid: SessionId, recording: u32, now: Instant, taken: &mut Taken) {
+    fn end(
+        &mut self,
+        sid: SessionId,
+        recording: u32,
+        last: Option<&str>,
+        now: Instant,
+        taken: &mut Taken,
+    ) {
         let reel = self.reels.get_mut(&sid);
         let Some(mut live) = reel.and_then(|reel| reel.live.remove(&recording)) else {
             return;
         };
-        let ended = live.file.finish(now);
+        let ended = live.finish(last, boottime_ns(), now);
         let event = Event::RecordingEnd {
             file: live.name.id(),
             bytes: ended.bytes,
