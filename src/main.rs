@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hassio_sshd::config::{Arguments, AuditCommand, Command};
+use hassio_sshd::config::{Arguments, Command};
 
 /// Something went wrong at run time.
 const FAILURE: u8 = 1;
@@ -28,9 +28,7 @@ fn main() -> ExitCode {
     let status = match Arguments::parse().command {
         Command::Serve(arguments) => launch::serve(&arguments),
         Command::Check(arguments) => launch::check(&arguments),
-        Command::Audit(audit) => match audit.command {
-            AuditCommand::Verify(arguments) => inspect::verify(&arguments),
-        },
+        Command::Audit(audit) => inspect::run(&audit.command),
     };
     ExitCode::from(status)
 }

@@ -175,7 +175,7 @@ fn sources() -> Vec<(String, PathBuf, String)> {
                 let room = match parts.as_slice() {
                     ["lib.rs"] => "lib".to_owned(),
                     // The binary's own files.
-                    [_] => "main".to_owned(),
+                    [_] | ["inspect", _] => "main".to_owned(),
                     ["bin", file] => format!("bin/{}", file.trim_end_matches(".rs")),
                     [room, ..] => (*room).to_owned(),
                     [] => unreachable!(),

@@ -13,6 +13,7 @@ mod fold;
 mod mark;
 pub mod note;
 mod outbox;
+pub mod read;
 pub mod record;
 pub mod recording;
 mod recovery;

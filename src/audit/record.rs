@@ -224,7 +224,7 @@ fn shortened(value: &Value, text_bytes: usize) -> Value {
 
 /// The text without what could drive a terminal. A reporter has escaped it already, so backslashes stay as they are:
 /// what was escaped well comes through unchanged.
-fn harmless(text: &str, limit_bytes: usize) -> String {
+pub(super) fn harmless(text: &str, limit_bytes: usize) -> String {
     let parts: Vec<String> = text
         .split('\\')
         .map(|part| escape(part.as_bytes(), limit_bytes))

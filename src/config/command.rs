@@ -4,7 +4,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::places::{Places, Supervisor};
-use crate::model::SessionId;
+
+mod audit;
+
+pub use audit::{
+    AuditArguments, AuditCommand, FilterArguments, ListArguments, ShowArguments, TailArguments,
+    TrailArguments, VerifyArguments,
+};
 
 const DEFAULT_PORT: u16 = 22;
 
@@ -18,7 +24,7 @@ const DEFAULT_PORT: u16 = 22;
         As an app of Home Assistant it needs no argument but `serve`: the defaults are the app's. On any other Linux \
         machine run it as root and say where things are.",
     after_help = "Exit status: 0 done; 1 something went wrong at run time; 2 the command line or the options cannot be \
-        used. `audit verify` has its own, see its help."
+        used. Those of `audit` are in their help."
 )]
 pub struct Arguments {
     /// What to do.
@@ -86,51 +92,6 @@ impl ServeArguments {
             supervisor: self.supervisor.clone(),
         }
     }
-}
-
-/// The arguments of `audit`.
-#[derive(Debug, Args)]
-pub struct AuditArguments {
-    /// What to do with it.
-    #[command(subcommand)]
-    pub command: AuditCommand,
-}
-
-/// What can be done with the audit trail.
-#[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    /// Check that the trail is as it was written and that all of it is there
-    #[command(
-        long_about = "Reads every file of the audit trail and gives two verdicts. Integrity: whether each record is as it \
-        was written and follows the one before it, and each checkpoint is signed with the key of its time. Completeness: \
-        whether every session that the ledger knows of is there, up to the last record that was on the disk. Only reads; \
-        the server may be running.\n\n\
-        Who is root on this machine can take the last hours back to an older copy, keys and all. That shows against a \
-        checkpoint that has left the machine: the server's log has one at the end of each session.",
-        after_help = "Exit status: 0 intact; 10 a chain is broken (the file, the record's number, what was expected and \
-        what was found are named); 11 something is missing; 12 a signature is not that of the key of its time; 13 only a \
-        torn tail after a crash, past what was on the disk; 1 something cannot be read; 2 the command line cannot be used. \
-        Of several the first of 10, 12, 11, 1, 13."
-    )]
-    Verify(VerifyArguments),
-}
-
-/// The arguments of `audit verify`.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct VerifyArguments {
-    /// The server's data directory; the trail is in its folder `audit`
-    #[arg(long, value_name = "PATH", default_value = "/data")]
-    pub data_dir: PathBuf,
-    /// Check this session alone, and the ledger
-    #[arg(long, value_name = "ID")]
-    pub session: Option<SessionId>,
-    /// Check that the ledger holds what this checkpoint vouches for: a file with the note, or with the server's log line
-    /// that holds it; `-` reads standard input
-    #[arg(long, value_name = "NOTE")]
-    pub against: Option<PathBuf>,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[cfg(test)]

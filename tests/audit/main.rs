@@ -29,6 +29,7 @@ mod crash;
 mod disk;
 mod evidence;
 mod life;
+mod read;
 mod retention;
 mod trail;
 

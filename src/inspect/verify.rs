@@ -1,4 +1,4 @@
-//! What a person asks of the audit trail: `hassio-sshd audit ...`.
+//! `hassio-sshd audit verify`.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use crate::{FAILURE, USAGE, shown};
 const NOTE_BYTES: u64 = 1024 * 1024;
 
 /// Verifies the trail and prints what was found.
-pub(crate) fn verify(arguments: &VerifyArguments) -> u8 {
+pub(super) fn verify(arguments: &VerifyArguments) -> u8 {
     let against = match arguments.against.as_deref().map(note).transpose() {
         Ok(note) => note,
         Err(status) => return status,
