@@ -5,6 +5,7 @@
 
 pub mod file;
 mod ledger;
+mod recordings;
 mod report;
 mod sessions;
 

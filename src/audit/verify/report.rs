@@ -17,6 +17,8 @@ pub enum What {
     NotAnchored,
     /// A session's file goes on after its end.
     AfterEnd,
+    /// A recording is not the one that its session's record names.
+    Recording,
     /// A checkpoint signs another ledger than this.
     NotSigned,
     /// A file that belongs to nothing lies in the trail.
@@ -47,6 +49,7 @@ impl What {
             | Self::Quarantined
             | Self::NotAnchored
             | Self::AfterEnd
+            | Self::Recording
             | Self::NotSigned => 10,
             Self::Signature | Self::Key => 12,
             Self::Missing | Self::Cut | Self::Unknown => 11,
@@ -65,6 +68,7 @@ impl What {
             Self::Quarantined => "quarantined",
             Self::NotAnchored => "anchor",
             Self::AfterEnd => "after-end",
+            Self::Recording => "recording",
             Self::NotSigned => "checkpoint",
             Self::Stranger => "stranger",
             Self::Signature => "signature",
@@ -87,6 +91,7 @@ impl What {
             Self::Quarantined => "was put aside as damaged when the server found it",
             Self::NotAnchored => "is not the record that the ledger knows there",
             Self::AfterEnd => "comes after the session's end",
+            Self::Recording => "is not the recording that its session's record names",
             Self::NotSigned => "signs another ledger than this",
             Self::Stranger => "is no file of the trail",
             Self::Signature => "is not signed with the key of its time",
@@ -163,6 +168,8 @@ pub struct Report {
     pub signed_at: Option<String>,
     /// Records of the ledger after it: whoever holds the day's key can still change these.
     pub unsigned: u64,
+    /// Recordings that were read whole.
+    pub recordings: u64,
     /// Files that are gone by rule, as a record says.
     pub expired: u64,
 }
@@ -258,7 +265,7 @@ impl Report {
             .collect();
         let value = json!({
             "integrity": integrity, "completeness": completeness, "exit_code": self.exit_code(),
-            "findings": findings, "files": self.files, "records": self.records, "expired": self.expired,
+            "findings": findings, "files": self.files, "records": self.records, "recordings": self.recordings, "expired": self.expired,
             "unfinished": self.unfinished, "trail": self.trail, "checkpoints": self.checkpoints,
             "signed_at": self.signed_at, "unsigned": self.unsigned,
         });
@@ -320,8 +327,8 @@ impl Report {
             },
         );
         lines.push(format!(
-            "{} records in {} files, {} expired; {signed}",
-            self.records, self.files, self.expired
+            "{} records in {} files, {} recordings, {} expired; {signed}",
+            self.records, self.files, self.recordings, self.expired
         ));
         format!("{}\n", lines.join("\n"))
     }

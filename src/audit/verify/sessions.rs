@@ -1,5 +1,6 @@
 use super::file::{FileReport, First};
 use super::ledger::{Anchor, Learnt, tail};
+use super::recordings::Named;
 use super::report::{Report, What};
 use super::{aside, names, one};
 use crate::audit::chain;
@@ -88,7 +89,9 @@ fn session(
     anchors.sort_unstable_by_key(|anchor| anchor.records);
     let mut waiting = anchors.iter().peekable();
     let first = First::Follows(chain::START);
+    let mut recordings = Named::default();
     let read = one(directory, name, id, first, report, |report, record| {
+        recordings.learn(record);
         let records = record.seq.saturating_add(1);
         while let Some(anchor) = waiting.next_if(|anchor| anchor.records <= records) {
             if anchor.records == records && anchor.head != record.head {
@@ -100,6 +103,7 @@ fn session(
     let Some(read) = read.filter(|read| read.broken.is_none()) else {
         return;
     };
+    recordings.verify(root, report);
     let sid = name.strip_suffix(".jsonl").unwrap_or(name);
     match anchors.last() {
         Some(known) if known.records > read.records => {

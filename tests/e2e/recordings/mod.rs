@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Server, Setup, eventually, finish};
 
+mod evidence;
 mod limits;
 mod players;
 mod terminals;

@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use zeekstd::Decoder;
+
+use super::file::Passing;
+use super::report::{Report, What};
+use crate::audit::recording::check::{Checked, check};
+use crate::sys::directory::Directory;
+
+/// The recordings that a session's records name, each with what its end says.
+#[derive(Default)]
+pub(super) struct Named(BTreeMap<String, Option<End>>);
+
+struct End {
+    bytes: u64,
+    sha256: String,
+}
+
+impl Named {
+    /// Learns from a record of the session.
+    pub(super) fn learn(&mut self, record: Passing<'_>) {
+        let file = record.text("file").to_owned();
+        match record.kind() {
+            "recording.start" => {
+                self.0.insert(file, None);
+            }
+            "recording.end" => {
+                let end = End {
+                    bytes: record.number("bytes").unwrap_or(0),
+                    sha256: record.text("sha256").to_owned(),
+                };
+                self.0.insert(file, Some(end));
+            }
+            // What there is of it is not worth a proof.
+            "recording.fail" => {
+                self.0.remove(&file);
+            }
+            _ => {}
+        }
+    }
+
+    /// Holds them against their files.
+    pub(super) fn verify(self, root: &Directory, report: &mut Report) {
+        for (id, end) in self.0 {
+            let Some(found) = open(root, &id) else {
+                report.find(What::Missing, &id, None, "", "");
+                continue;
+            };
+            let Some(found) = found.read(&id) else {
+                // What is no sealed recording is not the one that ended.
+                report.find(What::Recording, &id, None, "a recording", "something else");
+                continue;
+            };
+            report.recordings += 1;
+            match end {
+                Some(end) if (found.whole_bytes, &found.sha256) != (end.bytes, &end.sha256) => {
+                    let expected = format!("{} bytes, {}", end.bytes, end.sha256);
+                    let is = format!("{} bytes, {}", found.whole_bytes, found.sha256);
+                    report.find(What::Recording, &id, None, &expected, &is);
+                }
+                // It goes on, or a start has ended it without a word in its session's record: its own heads prove it.
+                None if found.broken_at.is_some() => {
+                    let at = found.broken_at.unwrap_or(0);
+                    report.find(What::Recording, &id, None, "", &format!("byte {at}"));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+}
+
+/// A recording as it lies there.
+enum Lying {
+    Plain(File),
+    Sealed(File),
+}
+
+/// The plain one, if there are both: a crash came before it was removed.
+fn open(root: &Directory, id: &str) -> Option<Lying> {
+    let (directory, name) = id.rsplit_once('/')?;
+    let directory = root.descend(directory).ok()?;
+    let sealed = || directory.read(&format!("{name}.zst")).map(Lying::Sealed);
+    directory
+        .read(name)
+        .map(Lying::Plain)
+        .or_else(|_| sealed())
+        .ok()
+}
+
+impl Lying {
+    fn read(self, id: &str) -> Option<Checked> {
+        match self {
+            Self::Plain(file) => check(file, id).ok(),
+            Self::Sealed(file) => check(Decoder::new(file).ok()?, id).ok(),
+        }
+    }
+}
