@@ -25,6 +25,7 @@ mod serve;
 mod sessions;
 mod signer;
 mod store;
+mod sweep;
 mod totals;
 mod unrecorded;
 pub mod verify;

@@ -48,6 +48,11 @@ impl Retention {
         }
     }
 
+    /// A file may go once its record is on the disk.
+    pub(super) fn let_go(&mut self, file: String) {
+        self.expiring.push(file);
+    }
+
     /// When there is something to do.
     pub(super) fn due(&self, now: Instant) -> Instant {
         if self.queue.is_empty() {
@@ -58,8 +63,10 @@ impl Retention {
     }
 }
 
-fn is_short(space: Space) -> bool {
-    space.free_bytes < SHORT_BYTES.min(space.all_bytes / SHORT_PART)
+/// How much less is free than there should be.
+pub(super) fn missing(space: Space) -> u64 {
+    let wanted = SHORT_BYTES.min(space.all_bytes / SHORT_PART);
+    wanted.saturating_sub(space.free_bytes)
 }
 
 impl Room {
@@ -94,11 +101,10 @@ impl Room {
     }
 
     fn look_for_old(&mut self) {
-        let days = match self.store.root().space() {
-            Ok(space) if is_short(space) => (self.retention.days.min(PRESSURE_DAYS), "space"),
-            Ok(_) | Err(_) => (self.retention.days, "age"),
+        let (days, reason) = match self.store.missing_space() {
+            0 => (self.retention.days, "age"),
+            _ => (self.retention.days.min(PRESSURE_DAYS), "space"),
         };
-        let (days, reason) = days;
         let age = SignedDuration::from_hours(24 * i64::from(days));
         let Ok(limit) = Timestamp::now().checked_sub(age) else {
             return;
@@ -143,7 +149,7 @@ impl Room {
         let promise = Some(Promise::Expired);
         let placed = self.ledger(Who::default(), None, &Record::new(event), promise, now);
         if placed == Placed::Taken {
-            self.retention.expiring.push(file.to_owned());
+            self.retention.let_go(file.to_owned());
         }
         placed
     }
@@ -174,12 +180,15 @@ mod tests {
     #[test]
     fn space_is_short_by_the_disks_size() {
         let of = |total, free| {
-            is_short(Space {
+            missing(Space {
                 all_bytes: total,
                 free_bytes: free,
             })
         };
-        assert!(of(64 << 30, 200 << 20) && !of(64 << 30, 300 << 20));
-        assert!(of(1 << 30, 50 << 20) && !of(1 << 30, 60 << 20));
+        assert_eq!(
+            (of(64 << 30, 200 << 20), of(64 << 30, 300 << 20)),
+            (56 << 20, 0)
+        );
+        assert!(of(1 << 30, 50 << 20) > 0 && of(1 << 30, 60 << 20) == 0);
     }
 }

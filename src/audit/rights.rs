@@ -71,6 +71,7 @@ impl Witness {
             | Event::RecordingStart { .. }
             | Event::RecordingEnd { .. }
             | Event::RecordingTruncate { .. }
+            | Event::RecordingDelete { .. }
             | Event::RecordingFail { .. } => Self::Audit,
         }
     }
@@ -135,6 +136,7 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::RecordingStart { .. }
         | Event::RecordingEnd { .. }
         | Event::RecordingTruncate { .. }
+        | Event::RecordingDelete { .. }
         | Event::RecordingFail { .. } => Haste::Soon,
     }
 }

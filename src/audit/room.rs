@@ -15,6 +15,7 @@ use super::retention::Retention;
 use super::rights::{Haste, Witness, haste};
 use super::sessions::{Connections, NotTaken, Session};
 use super::store::Store;
+use super::sweep::Sweep;
 use super::unrecorded::Unrecorded;
 use crate::model::{AuditFailure, ConnectionId, Peer, SessionId};
 use crate::wire::{
@@ -42,6 +43,7 @@ pub(super) struct Room {
     pub(super) store: Store,
     pub(super) reserve: Reserve,
     pub(super) retention: Retention,
+    pub(super) sweep: Sweep,
     pub(super) boot: String,
     pub(super) segment: u64,
     pub(super) ledger: TrailFile,

@@ -17,6 +17,7 @@ use super::room::{Guest, GuestLink, Placed, Room, WardenLink, answer, segment};
 use super::sessions::Connections;
 use super::signer::Signer;
 use super::store::Store;
+use super::sweep::Sweep;
 use super::unrecorded::Unrecorded;
 use crate::model::{ConnectionId, SessionId};
 use crate::sys::directory::Directory;
@@ -72,6 +73,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         store,
         reserve,
         retention: Retention::new(config.record_days, now),
+        sweep: Sweep::new(config.recording_days, config.recording_bytes, now),
         boot,
         warden,
         outbox: Outbox::default(),
@@ -134,6 +136,7 @@ impl Room {
         self.work_on_recordings(now);
         // Last: nobody waits for these.
         self.expire(now);
+        self.sweep(now);
         self.reserve.fill(&self.store, now);
         Ok(turn)
     }
@@ -150,6 +153,7 @@ impl Room {
         due.extend(self.attest_due(Instant::now()));
         due.push(self.reserve.due());
         due.push(self.retention.due(Instant::now()));
+        due.push(self.sweep.due(Instant::now()));
         due.extend(self.recordings.due(Instant::now()));
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);

@@ -242,7 +242,7 @@ impl Store {
         files.filter(|file| file.ends_with(".jsonl")).collect()
     }
 
-    fn below(&self, path: &str) -> Vec<String> {
+    pub(super) fn below(&self, path: &str) -> Vec<String> {
         let names = self
             .root
             .descend(path)
@@ -253,6 +253,19 @@ impl Store {
             .into_iter()
             .map(|name| format!("{path}/{name}"))
             .collect()
+    }
+
+    /// How long a file is.
+    pub(super) fn length(&self, id: &str) -> Option<u64> {
+        let (directory, name) = split(id);
+        let file = self.root.descend(directory).ok()?.read(name).ok()?;
+        let about = file.metadata().ok()?;
+        about.is_file().then_some(about.len())
+    }
+
+    /// How much less than there should be is free.
+    pub(super) fn missing_space(&self) -> u64 {
+        self.root.space().map_or(0, super::retention::missing)
     }
 
     /// Removes a file, what was torn off it, and the folders that are empty then.

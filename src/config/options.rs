@@ -22,9 +22,12 @@ const BANNER_BYTES: usize = 4096;
 /// How many days records may be kept, and are if nothing is said.
 const DAYS: std::ops::RangeInclusive<u32> = 7..=3650;
 const RECORD_DAYS: u32 = 365;
+/// The same of recordings, and how many MiB of them.
+const RECORDING_DAYS: u32 = 30;
+const RECORDING_MIB: u32 = 1024;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 16] = [
+pub(super) const NAMES: [&str; 18] = [
     "authorized_keys",
     "password",
     "username",
@@ -38,6 +41,8 @@ pub(super) const NAMES: [&str; 16] = [
     "recording",
     "audit_failure",
     "record_days",
+    "recording_days",
+    "recording_mib",
     "banner",
     "log_level",
     "read_only_without_idmap",
@@ -69,6 +74,10 @@ pub struct Options {
     pub recording: RecordingMode,
     /// How many days records are kept.
     pub record_days: u32,
+    /// How many days recordings are kept.
+    pub recording_days: u32,
+    /// And how many MiB of them.
+    pub recording_mib: u32,
     /// What becomes of a session whose records cannot be kept.
     pub audit_failure: AuditFailure,
     /// Shown before authentication; empty for none.
@@ -227,7 +236,19 @@ impl Options {
             },
             "closed or open",
         );
-        let record_days = reader.days("record_days", RECORD_DAYS);
+        let record_days = reader.whole("record_days", DAYS, RECORD_DAYS, "a number of days");
+        let recording_days = reader.whole(
+            "recording_days",
+            1..=3650,
+            RECORDING_DAYS,
+            "a number of days",
+        );
+        let recording_mib = reader.whole(
+            "recording_mib",
+            16..=1_000_000,
+            RECORDING_MIB,
+            "a number of MiB",
+        );
         // What is wrong is among the problems.
         let audit_failure = audit_failure.unwrap_or(AuditFailure::Closed);
         let banner = reader.banner();
@@ -302,6 +323,8 @@ impl Options {
                         sftp,
                         recording,
                         record_days,
+                        recording_days,
+                        recording_mib,
                         audit_failure,
                         banner,
                         log_level,
@@ -390,17 +413,23 @@ impl Reader {
         }
     }
 
-    /// A number of days; what is not given, or wrong, is `default`.
-    fn days(&mut self, name: &'static str, default: u32) -> u32 {
+    /// A whole number; what is not given, or wrong, is `default`.
+    fn whole(
+        &mut self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+        default: u32,
+        what: &str,
+    ) -> u32 {
         let Some(value) = self.take(name) else {
             return default;
         };
-        let days = match &value {
-            Value::Number(text) => text.parse().ok().filter(|days| DAYS.contains(days)),
+        let number = match &value {
+            Value::Number(text) => text.parse().ok().filter(|number| range.contains(number)),
             _ => None,
         };
-        days.unwrap_or_else(|| {
-            let right = format!("a number of days, {} to {}", DAYS.start(), DAYS.end());
+        number.unwrap_or_else(|| {
+            let right = format!("{what}, {} to {}", range.start(), range.end());
             self.wrong::<()>(name, value.shown(), &right);
             default
         })

@@ -137,6 +137,8 @@ impl Options {
                 log_level,
                 directory: places.data_dir.join("audit"),
                 record_days: self.record_days,
+                recording_days: self.recording_days,
+                recording_bytes: u64::from(self.recording_mib) * 1024 * 1024,
                 boot: environment.boot,
             },
         }

@@ -235,6 +235,11 @@ pub enum Event {
         reason: String,
         limit: Option<u64>,
     },
+    RecordingDelete {
+        file: String,
+        bytes: u64,
+        reason: String,
+    },
     RecordingFail {
         file: Option<String>,
         reason: String,
@@ -310,6 +315,7 @@ impl Event {
             Self::RecordingStart { .. } => "recording.start",
             Self::RecordingEnd { .. } => "recording.end",
             Self::RecordingTruncate { .. } => "recording.truncate",
+            Self::RecordingDelete { .. } => "recording.delete",
             Self::RecordingFail { .. } => "recording.fail",
             Self::Recovery { .. } => "recovery",
             Self::SegmentOpen { .. } => "segment.open",

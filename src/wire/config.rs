@@ -124,6 +124,10 @@ pub struct AuditConfig {
     pub directory: PathBuf,
     /// How many days records are kept.
     pub record_days: u32,
+    /// How many days recordings are kept.
+    pub recording_days: u32,
+    /// And how many bytes of them.
+    pub recording_bytes: u64,
     /// The first eight hexadecimal digits of the kernel's boot id; `audit` itself adds which start it is.
     pub boot: String,
 }

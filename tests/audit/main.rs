@@ -142,10 +142,17 @@ struct Server {
 
 impl Server {
     fn start(directory: &Directory) -> Self {
+        Self::start_with(directory, 64 * 1024 * 1024)
+    }
+
+    /// With so many bytes of recordings kept.
+    fn start_with(directory: &Directory, recording_bytes: u64) -> Self {
         let config = AuditConfig {
             log_level: "info".to_owned(),
             directory: directory.0.clone(),
             record_days: 365,
+            recording_days: 30,
+            recording_bytes,
             boot: "0123abcd".to_owned(),
         };
         let fd = fs::File::open(&directory.0).unwrap().into();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hassio_sshd::audit::chain;
+use hassio_sshd::wire::{RecordingEvent, RecordingPart, RecordingStart, Stream};
 
 use super::evidence::{resign, signing_key};
 use super::*;
@@ -102,4 +103,117 @@ fn a_segment_that_does_not_follow_the_expired_one_is_found() {
     // All that is left, chained and signed anew, from nothing.
     resign(&directory, &key, &private, str::to_owned);
     directory.must_be("another beginning", 10, "prev ledger/000002.jsonl 0");
+}
+
+/// A session with a recording of what cannot be compressed, which is waited for; the recording.
+fn recorded(directory: &Directory, server: &Server, sid: Option<&str>) -> String {
+    let mut facts = facts();
+    if let Some(sid) = sid {
+        facts.sid = sid.parse().unwrap();
+    }
+    let connection = server.connect(facts.cid, None);
+    opened(server.open(&facts), facts.sid);
+    let start = RecordingStart {
+        channel: ChannelNumber(3),
+        terminal: Some(("xterm".to_owned(), 80, 24)),
+        command: None,
+    };
+    let mut noise = Vec::new();
+    let mut state = 1u32;
+    for _ in 0..8000 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        noise.push(b'a' + u8::try_from(state >> 24).unwrap() % 26);
+    }
+    let output = RecordingEvent::Output {
+        stream: Stream::Stdout,
+        bytes: noise,
+    };
+    for event in [
+        RecordingEvent::Start(start),
+        output,
+        RecordingEvent::End { exit: None },
+    ] {
+        let part = RecordingPart {
+            recording: 1,
+            at_ns: 0,
+            event,
+        };
+        connection.send(&ReportToAudit::Recording(part)).unwrap();
+    }
+    assert_eq!(tell_durably(&connection, shell()), AuditToPeer::Durable(7));
+    closed(server.close(facts.sid), facts.sid);
+    let folder = directory
+        .session(facts.sid)
+        .replacen("sessions", "recordings", 1);
+    let sealed = folder.replace(".jsonl", "/3.cast.zst");
+    until("it is sealed", || directory.0.join(&sealed).exists());
+    sealed
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn recordings_go_when_they_are_old_and_when_they_are_too_much() {
+    let directory = Directory::new();
+    let server = Server::start(&directory);
+    let old = recorded(
+        &directory,
+        &server,
+        Some("016f6423-5000-7000-8000-000000000001"),
+    );
+    let (first, second) = (
+        recorded(&directory, &server, None),
+        recorded(&directory, &server, None),
+    );
+    server.stop();
+    let there = |file: &str| directory.0.join(file).exists();
+    directory.must_be("with all recordings", 0, "");
+    let server = Server::start(&directory);
+    until("the old one goes", || !there(&old));
+    assert!(there(&first) && there(&second));
+    assert!(!there("recordings/2020"), "empty folders go as well");
+    server.stop();
+    directory.must_be("without the old one", 0, "");
+    let bytes = fs::metadata(directory.0.join(&second)).unwrap().len();
+    let server = Server::start_with(&directory, bytes + bytes / 2);
+    until("one is too much", || !there(&first));
+    // What comes after it is not looked at again within the hour.
+    recorded(&directory, &server, None);
+    assert!(there(&second));
+    server.stop();
+    let ledgers: Vec<Value> = ["ledger/000002.jsonl", "ledger/000003.jsonl"]
+        .iter()
+        .flat_map(|file| directory.records(file))
+        .collect();
+    let gone: Vec<(&str, &str)> = ledgers
+        .iter()
+        .filter(|record| record["type"] == "recording.delete")
+        .map(|record| {
+            (
+                record["d"]["file"].as_str().unwrap(),
+                record["d"]["reason"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let plain = |file: &str| file.strip_suffix(".zst").unwrap().to_owned();
+    assert_eq!(
+        gone,
+        [
+            (plain(&old).as_str(), "age"),
+            (plain(&first).as_str(), "size")
+        ]
+    );
+    directory.must_be("with one left", 0, "");
+    fs::remove_file(directory.0.join(&second)).unwrap();
+    directory.must_be(
+        "and that one taken away",
+        11,
+        &format!("missing {}", plain(&second)),
+    );
 }

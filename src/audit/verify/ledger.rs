@@ -19,6 +19,8 @@ pub(super) struct Learnt {
     pub(super) anchors: HashMap<String, Vec<Anchor>>,
     /// Files that were deleted by rule, and the hash of their last record.
     pub(super) expired: HashMap<String, Head>,
+    /// Recordings that were deleted by rule.
+    pub(super) deleted: HashSet<String>,
     /// Torn tails that a start put aside.
     pub(super) explained: HashSet<String>,
     /// Whether some of the ledger could not be read: a session that it does not name may be named there.
@@ -233,6 +235,9 @@ impl Walk<'_> {
                         .expired
                         .insert(record.text("file").to_owned(), head);
                 }
+            }
+            "recording.delete" => {
+                self.learnt.deleted.insert(record.text("file").to_owned());
             }
             "recovery" => {
                 self.learnt

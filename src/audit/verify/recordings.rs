@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 
 use zeekstd::Decoder;
@@ -41,9 +41,13 @@ impl Named {
     }
 
     /// Holds them against their files.
-    pub(super) fn verify(self, root: &Directory, report: &mut Report) {
+    pub(super) fn verify(self, root: &Directory, deleted: &HashSet<String>, report: &mut Report) {
         for (id, end) in self.0 {
             let Some(found) = open(root, &id) else {
+                if deleted.contains(&id) {
+                    report.expired += 1;
+                    continue;
+                }
                 report.find(What::Missing, &id, None, "", "");
                 continue;
             };

@@ -32,7 +32,12 @@ pub(super) fn read(
             let anchors = learnt.anchors.remove(&id);
             if is_wanted(&id) {
                 let anchors = anchors.unwrap_or_default();
-                session(root, &directory, &name, &id, anchors, learnt.holes, report);
+                let place = Place {
+                    root,
+                    directory: &directory,
+                    learnt: &learnt,
+                };
+                session(&place, &name, &id, anchors, report);
             }
         }
     }
@@ -77,15 +82,19 @@ fn days(root: &Directory, report: &mut Report) -> Vec<String> {
     level
 }
 
-fn session(
-    root: &Directory,
-    directory: &Directory,
-    name: &str,
-    id: &str,
-    mut anchors: Vec<Anchor>,
-    holes: bool,
-    report: &mut Report,
-) {
+/// Where a session's file lies, and what else is known.
+struct Place<'p> {
+    root: &'p Directory,
+    directory: &'p Directory,
+    learnt: &'p Learnt,
+}
+
+fn session(place: &Place<'_>, name: &str, id: &str, mut anchors: Vec<Anchor>, report: &mut Report) {
+    let Place {
+        root,
+        directory,
+        learnt,
+    } = *place;
     anchors.sort_unstable_by_key(|anchor| anchor.records);
     let mut waiting = anchors.iter().peekable();
     let first = First::Follows(chain::START);
@@ -103,7 +112,7 @@ fn session(
     let Some(read) = read.filter(|read| read.broken.is_none()) else {
         return;
     };
-    recordings.verify(root, report);
+    recordings.verify(root, &learnt.deleted, report);
     let sid = name.strip_suffix(".jsonl").unwrap_or(name);
     match anchors.last() {
         Some(known) if known.records > read.records => {
@@ -117,7 +126,7 @@ fn session(
             report.find(What::AfterEnd, id, Some(known.records), &expected, &found);
         }
         Some(_) => ending(root, sid, id, &read, report),
-        None if holes || is_marked(root, sid) => ending(root, sid, id, &read, report),
+        None if learnt.holes || is_marked(root, sid) => ending(root, sid, id, &read, report),
         None => report.find(What::Unknown, id, None, "", ""),
     }
 }
