@@ -18,7 +18,7 @@ mod value;
 pub use authorized_keys::{KeyLineError, KeyLines, parse as parse_authorized_keys};
 pub use command::{
     Arguments, AuditArguments, AuditCommand, Command, FilterArguments, ListArguments,
-    ServeArguments, ShowArguments, TailArguments, TrailArguments, VerifyArguments,
+    ReplayArguments, ServeArguments, ShowArguments, TailArguments, TrailArguments, VerifyArguments,
 };
 pub use environment::{Environment, EnvironmentWarning};
 pub use options::{Folder, LogLevel, Options, Read};

@@ -1,6 +1,7 @@
 //! What a person asks of the audit trail: `hassio-sshd audit ...`.
 
 mod list;
+mod replay;
 mod show;
 mod tail;
 mod verify;
@@ -23,6 +24,7 @@ pub(crate) fn run(command: &AuditCommand) -> u8 {
         AuditCommand::List(arguments) => list::list(arguments),
         AuditCommand::Show(arguments) => show::show(arguments),
         AuditCommand::Tail(arguments) => tail::tail(arguments),
+        AuditCommand::Replay(arguments) => replay::replay(arguments),
     };
     match done {
         Ok(status) => status,

@@ -11,6 +11,7 @@ mod follow;
 mod line;
 mod lines;
 mod records;
+pub mod replay;
 mod sessions;
 mod show;
 mod table;

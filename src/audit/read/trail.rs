@@ -44,6 +44,17 @@ pub enum ReadError {
         /// Some of them.
         found: Vec<SessionId>,
     },
+    /// Nothing of it was recorded, or nothing is kept.
+    #[error("there is no recording of {0}")]
+    NoRecording(String),
+    /// A recording cannot be read at all.
+    #[error("{file}: {why}")]
+    Recording {
+        /// The path below the audit folder.
+        file: String,
+        /// Why.
+        why: String,
+    },
     /// What was found cannot be printed.
     #[error("cannot write")]
     Write(#[from] std::io::Error),

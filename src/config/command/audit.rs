@@ -68,6 +68,16 @@ pub enum AuditCommand {
         Of several the first of 10, 12, 11, 1, 13."
     )]
     Verify(VerifyArguments),
+    /// Play what a session's terminal showed
+    #[command(
+        long_about = "Plays a session's recordings in this terminal, one channel after another. What reaches the terminal \
+        is text, colours, the movement of the cursor and erasing, and nothing else: no titles, no clipboard, no \
+        questions, no links, no modes. Ctrl-C ends it and leaves the terminal as it should be. Where standard output \
+        is no terminal, nothing is waited for.\n\n\
+        A recording that is damaged is played up to the damage.",
+        after_help = READING
+    )]
+    Replay(ReplayArguments),
 }
 
 /// Where the trail is.
@@ -183,4 +193,43 @@ pub struct VerifyArguments {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `audit replay`.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct ReplayArguments {
+    /// Where the trail is.
+    #[command(flatten)]
+    pub trail: TrailArguments,
+    /// The session's id, the beginning of it, or `last`
+    pub session: String,
+    /// The channel's number, or NUMBER.N for a further recording of it [default: all, one after another]
+    pub channel: Option<String>,
+    /// How many times as fast
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// Wait no longer than so many seconds for what comes next
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    pub idle_limit: f64,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub max: Option<f64>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let factor: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    if (0.01..=1000.0).contains(&factor) {
+        Ok(factor)
+    } else {
+        Err("must be from 0.01 to 1000".to_owned())
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    if (0.0..=1_000_000.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("must be from 0 to 1000000".to_owned())
+    }
 }

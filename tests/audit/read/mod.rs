@@ -1,6 +1,6 @@
 //! What a person sees of a trail that audit wrote: the program itself, run beside it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::*;
 
 mod list;
+mod replay;
 mod strange;
 mod tail;
 
@@ -74,4 +75,45 @@ fn harmless(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes).unwrap();
     let fine = |c: char| c == '\n' || !(c.is_control() || hassio_sshd::model::is_hostile(c));
     text.chars().all(fine)
+}
+
+/// Puts a recording of a session into the trail.
+fn record(directory: &Directory, sid: SessionId, name: &str, content: &[u8]) {
+    let session = directory.session(sid);
+    let folder = session
+        .replace("sessions/", "recordings/")
+        .replace(".jsonl", "");
+    fs::create_dir_all(directory.0.join(&folder)).unwrap();
+    fs::write(directory.0.join(folder).join(name), content).unwrap();
+}
+
+/// A recording of these outputs, each a tenth of a second after the one before.
+fn cast(outputs: &[&str]) -> Vec<u8> {
+    let mut lines = vec![
+        json!({"version": 3, "term": {"cols": 80, "rows": 24, "type": "xterm"}, "timestamp": 1_700_000_000, "title": HOSTILE, "command": HOSTILE}).to_string(),
+        "# head abc".to_owned(),
+    ];
+    for output in outputs {
+        lines.push(format!("[0.1, \"o\", {}]", json!(output)));
+        lines.push(json!([0.0, "m", HOSTILE]).to_string());
+        lines.push(json!([0.0, "i", HOSTILE]).to_string());
+        lines.push(json!([0.0, "b", "/w=="]).to_string());
+    }
+    lines.push("[0.1, \"x\", \"7\"]".to_owned());
+    (lines.join("\n") + "\n").into_bytes()
+}
+
+/// Frames of 64 KiB each, and a table of them that no reader needs: a skippable frame.
+fn sealed(content: &[u8]) -> Vec<u8> {
+    let frames = content.chunks(64 * 1024);
+    let mut all: Vec<u8> = frames
+        .flat_map(|chunk| {
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.include_checksum(true).unwrap();
+            std::io::Write::write_all(&mut encoder, chunk).unwrap();
+            encoder.finish().unwrap()
+        })
+        .collect();
+    all.extend([0x5e, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
+    all
 }

@@ -144,6 +144,7 @@ fn nothing_that_is_printed_drives_a_terminal() {
         &["list", "--since", HOSTILE],
         &["list", "--source", HOSTILE],
         &["list", "--type", HOSTILE],
+        &["replay", &sid, HOSTILE],
     ] {
         let output = reader.run(words);
         assert!(
