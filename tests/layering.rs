@@ -35,13 +35,16 @@ const ROOMS: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that only these rooms may name.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("russh", &["connection"]),
     ("tokio", &["connection", "broker"]),
     ("reqwest", &["broker", "cli"]),
     ("hyper", &["broker"]),
     ("clap", &["cli", "config", "main"]),
     ("toml", &["policy", "config"]),
+    ("ed25519_dalek", &["audit"]),
+    ("zeekstd", &["audit"]),
+    ("vte", &["audit"]),
     ("libc", &["sys"]),
     ("caps", &["sys"]),
     ("seccompiler", &["sys"]),

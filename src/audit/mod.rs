@@ -23,6 +23,7 @@ mod rights;
 mod room;
 mod serve;
 mod sessions;
+mod settle;
 mod signer;
 mod store;
 mod sweep;

@@ -1,5 +1,7 @@
 //! Killed, or without power: what is lost, and what is said about it.
 
+use hassio_sshd::wire::{RecordingEvent, RecordingPart, RecordingStart};
+
 use super::*;
 
 /// A trail whose server was killed with sessions open, and up to where its files are on the disk.
@@ -150,5 +152,40 @@ fn a_file_that_is_gone_when_the_server_starts_is_missing() {
         fs::remove_file(cut.0.join(file)).unwrap();
         let (code, report) = after_restart(&cut);
         assert_eq!(code, 11, "{file}: {report:#}");
+    }
+}
+
+#[test]
+fn a_recording_that_a_crash_came_upon_may_be_lost_and_one_that_ended_may_not() {
+    let running = Directory::new();
+    let server = Server::start(&running);
+    server.server_start();
+    let facts = facts();
+    let connection = server.connect(facts.cid, None);
+    opened(server.open(&facts), facts.sid);
+    let start = RecordingStart {
+        channel: ChannelNumber(3),
+        terminal: Some(("xterm".to_owned(), 80, 24)),
+        command: None,
+    };
+    let part = |event| {
+        let part = RecordingPart {
+            recording: 1,
+            at_ns: 0,
+            event,
+        };
+        connection.send(&ReportToAudit::Recording(part)).unwrap();
+        assert_eq!(tell_durably(&connection, shell()), AuditToPeer::Durable(7));
+    };
+    part(RecordingEvent::Start(start));
+    let before = running.copy();
+    part(RecordingEvent::End { exit: None });
+    let after = running.copy();
+    server.stop();
+    for (directory, expected) in [(before, 0), (after, 11)] {
+        // Not the folder of marks.
+        fs::remove_dir_all(directory.0.join("recordings")).unwrap();
+        let (code, report) = after_restart(&directory);
+        assert_eq!(code, expected, "{report:#}");
     }
 }

@@ -78,7 +78,8 @@ fn a_flood_of_connections_leaves_counts_and_a_login_in_it_its_whole_record() {
         client.join().unwrap();
     }
     assert!(server.stop().success());
-    assert_eq!(knocked(&server), threads * each);
+    let refused = server.records_of("conn.refuse");
+    assert_eq!(knocked(&server), threads * each, "{refused:?}");
     let ledger = server.dir.join("data/audit/ledger/000001.jsonl");
     let bytes = std::fs::metadata(ledger).unwrap().len();
     assert!(bytes < 64 * 1024, "{bytes}");

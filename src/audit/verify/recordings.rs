@@ -10,7 +10,11 @@ use crate::sys::directory::Directory;
 
 /// The recordings that a session's records name, each with what its end says.
 #[derive(Default)]
-pub(super) struct Named(BTreeMap<String, Option<End>>);
+pub(super) struct Named {
+    ends: BTreeMap<String, Option<End>>,
+    /// The session was closed by those who saw its recordings end.
+    orderly: bool,
+}
 
 struct End {
     bytes: u64,
@@ -23,32 +27,35 @@ impl Named {
         let file = record.text("file").to_owned();
         match record.kind() {
             "recording.start" => {
-                self.0.insert(file, None);
+                self.ends.insert(file, None);
             }
             "recording.end" => {
                 let end = End {
                     bytes: record.number("bytes").unwrap_or(0),
                     sha256: record.text("sha256").to_owned(),
                 };
-                self.0.insert(file, Some(end));
+                self.ends.insert(file, Some(end));
             }
             // What there is of it is not worth a proof.
             "recording.fail" => {
-                self.0.remove(&file);
+                self.ends.remove(&file);
             }
+            "session.close" => self.orderly = record.text("reason") != "crash",
             _ => {}
         }
     }
 
     /// Holds them against their files.
     pub(super) fn verify(self, root: &Directory, deleted: &HashSet<String>, report: &mut Report) {
-        for (id, end) in self.0 {
+        for (id, end) in self.ends {
             let Some(found) = open(root, &id) else {
+                // What a crash came upon may never have been on the disk.
+                let may_be_lost = end.is_none() && !self.orderly;
                 if deleted.contains(&id) {
                     report.expired += 1;
-                    continue;
+                } else if !may_be_lost {
+                    report.find(What::Missing, &id, None, "", "");
                 }
-                report.find(What::Missing, &id, None, "", "");
                 continue;
             };
             let Some(found) = found.read(&id) else {

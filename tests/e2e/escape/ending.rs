@@ -185,8 +185,10 @@ fn p43_a_thousand_sessions_leave_nothing() {
         for mut worker in workers {
             assert!(worker.wait().unwrap().success());
         }
-        within(Duration::from_secs(5), "all are gone", || {
-            server.session_processes().is_empty() && session_groups(&server).is_empty()
+        // Nobody looks at the time: a disk that is slow to sync delays the ends of many sessions at once.
+        eventually("all are gone", || {
+            let gone = server.session_processes().is_empty() && session_groups(&server).is_empty();
+            gone.then_some(())
         });
     };
     // Every slot's namespaces are made once.
