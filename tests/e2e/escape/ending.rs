@@ -73,10 +73,11 @@ fn session_groups(server: &Server) -> Vec<String> {
     let spare = server.spare().map(|spare| {
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", spare.pid)).unwrap_or_default();
         let own = groups.lines().find(|line| line.contains("hassio-sshd-"));
-        own.and_then(|line| line.rsplit('/').next())
-            .unwrap_or_default()
-            .to_owned()
+        let mut parts = own.unwrap_or_default().rsplit('/').map(str::to_owned);
+        (parts.next().unwrap_or_default(), parts.next())
     });
+    // Groups of servers that were killed are left, and the kernel gives their numbers to others: only our own parent counts.
+    let parent = spare.as_ref().and_then(|(_, parent)| parent.clone());
     let own = fs::read_to_string(format!("/proc/{}/root/proc/self/cgroup", server.pid()))
         .unwrap_or_default();
     assert!(!own.is_empty());
@@ -88,11 +89,9 @@ fn session_groups(server: &Server) -> Vec<String> {
             format!("/sys/fs/cgroup/{controller}")
         };
         for entry in fs::read_dir(top).into_iter().flatten().flatten() {
-            if entry
-                .file_name()
-                .to_string_lossy()
-                .starts_with("hassio-sshd-")
-            {
+            let folder = entry.file_name().to_string_lossy().into_owned();
+            let ours = parent.as_ref().is_none_or(|parent| *parent == folder);
+            if ours && folder.starts_with("hassio-sshd-") {
                 for group in fs::read_dir(entry.path())
                     .into_iter()
                     .flatten()
@@ -101,7 +100,7 @@ fn session_groups(server: &Server) -> Vec<String> {
                 {
                     let name = group.file_name().to_string_lossy().into_owned();
                     if name.starts_with(&format!("{}-", server.pid()))
-                        && spare.as_ref() != Some(&name)
+                        && spare.as_ref().map(|(name, _)| name) != Some(&name)
                     {
                         found.push(name);
                     }
