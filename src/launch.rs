@@ -260,10 +260,11 @@ fn become_warden(arguments: &ServeArguments, configs: &Configs) -> Result<Infall
     let keys = sealed("keys", wire::encode_config(&configs.keys)?)?;
     let broker = sealed("broker", wire::encode_config(&configs.broker)?)?;
     let audit = sealed("audit", wire::encode_config(&configs.audit)?)?;
+    let reader = sealed("reader", wire::encode_config(&configs.reader)?)?;
     let warden = sealed("warden", wire::encode_config(&configs.warden)?)?;
 
     let mut fds: Vec<BorrowedFd<'_>> = [
-        &warden, &program, &init, &front, &keys, &broker, &audit, &lock,
+        &warden, &program, &init, &front, &keys, &broker, &audit, &reader, &lock,
     ]
     .into_iter()
     .map(AsFd::as_fd)

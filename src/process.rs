@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use hassio_sshd::audit;
 use hassio_sshd::broker;
@@ -18,8 +19,9 @@ use hassio_sshd::sys::namespace::{Namespaces, enter_new};
 use hassio_sshd::sys::{Errno, capability, descriptor, mount, process};
 use hassio_sshd::warden::{self, Handover};
 use hassio_sshd::wire::{
-    self, AuditConfig, BrokerConfig, FrontConfig, KeysConfig, Link, WardenConfig,
+    self, AuditConfig, BrokerConfig, FrontConfig, KeysConfig, Link, ReaderConfig, WardenConfig,
 };
+use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 
 use crate::launch::start_log;
@@ -33,15 +35,17 @@ pub(crate) enum Role {
     Keys,
     Broker,
     Audit,
+    Reader,
 }
 
 impl Role {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Warden,
         Self::Front,
         Self::Keys,
         Self::Broker,
         Self::Audit,
+        Self::Reader,
     ];
 
     /// The one argument by which the server starts it.
@@ -52,6 +56,7 @@ impl Role {
             Self::Keys => c"keys",
             Self::Broker => c"broker",
             Self::Audit => c"audit-writer",
+            Self::Reader => c"reader",
         }
     }
 
@@ -88,6 +93,7 @@ pub(crate) fn run(role: Role) -> u8 {
         Role::Keys => run_keys(),
         Role::Broker => run_broker().map(|()| 0),
         Role::Audit => run_audit().map(|()| 0),
+        Role::Reader => run_reader().map(|()| 0),
     };
     match result {
         Ok(status) => status,
@@ -125,14 +131,14 @@ fn run_warden() -> Result<(), Fatal> {
     let program = inherited(4)?;
     let init = inherited(5)?;
     let (front, keys, broker, audit) = (inherited(6)?, inherited(7)?, inherited(8)?, inherited(9)?);
-    let lock = inherited(10)?;
-    let count = RawFd::try_from(config.listen.len()).unwrap_or(RawFd::MAX - 11);
-    let listeners = (11..11 + count)
+    let (reader, lock) = (inherited(10)?, inherited(11)?);
+    let count = RawFd::try_from(config.listen.len()).unwrap_or(RawFd::MAX - 12);
+    let listeners = (12..12 + count)
         .map(inherited)
         .collect::<Result<Vec<_>, _>>()?;
     // Those that keep sessions from the same ports on other addresses, for as long as the server runs.
     let mut held = Vec::new();
-    while let Ok(fd) = descriptor::inherited(11 + count + RawFd::try_from(held.len()).unwrap_or(0))
+    while let Ok(fd) = descriptor::inherited(12 + count + RawFd::try_from(held.len()).unwrap_or(0))
     {
         held.push(fd);
     }
@@ -160,6 +166,7 @@ fn run_warden() -> Result<(), Fatal> {
         keys,
         broker,
         audit,
+        reader,
         lock,
         listeners,
         options_digest: config.options_digest,
@@ -305,4 +312,20 @@ fn run_audit() -> Result<(), Fatal> {
     confine::confine(&Station::Audit(config.directory.clone())).map_err(fatal)?;
     let directory = std::fs::File::open("/").map_err(fatal)?;
     audit::run(config, directory.into(), warden).map_err(fatal)
+}
+
+/// Nobody waits for a reader but who asked: all others come first.
+const READER_NICE: i32 = 10;
+
+fn run_reader() -> Result<(), Fatal> {
+    let config: ReaderConfig = config(|config: &ReaderConfig| &config.log_level)?;
+    let _span = tracing::error_span!("reader").entered();
+    let broker = link(LINK)?;
+    // Zones are files of the system, which is gone afterwards.
+    let named = config.zone.as_deref();
+    let zone = named.and_then(|name| TimeZone::get(name).or_else(|_| TimeZone::posix(name)).ok());
+    let zone = zone.unwrap_or_else(|| TimeZone::try_system().unwrap_or(TimeZone::UTC));
+    process::be_nice(READER_NICE).map_err(fatal)?;
+    confine::confine(&Station::Reader(config.directory)).map_err(fatal)?;
+    audit::reader::run(Path::new("/"), zone, &broker).map_err(fatal)
 }

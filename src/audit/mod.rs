@@ -14,6 +14,7 @@ mod mark;
 pub mod note;
 mod outbox;
 pub mod read;
+pub mod reader;
 pub mod record;
 pub mod recording;
 mod recovery;

@@ -52,9 +52,10 @@ impl Witness {
             | Event::SftpSummary(_)
             | Event::LimitHit { .. } => Self::Connection,
             Event::AuthAttempt { .. } | Event::AuthLockout { .. } => Self::Keys,
-            Event::ApiRequest { .. } | Event::ApiResponse { .. } | Event::PolicyDeny { .. } => {
-                Self::Broker
-            }
+            Event::ApiRequest { .. }
+            | Event::ApiResponse { .. }
+            | Event::PolicyDeny { .. }
+            | Event::RecordingView { .. } => Self::Broker,
             Event::ServerStart { .. }
             | Event::ServerStop { .. }
             | Event::ConnRefuse { .. }
@@ -95,6 +96,7 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::SessionOpen { .. }
         | Event::SessionClose { .. }
         | Event::PolicyDeny { .. }
+        | Event::RecordingView { .. }
         | Event::ChannelRefuse { .. }
         | Event::LimitHit { .. }
         | Event::Recovery { .. }

@@ -179,6 +179,7 @@ impl Room {
             let event = Event::SessionClose {
                 reason: SessionEnd::Crash,
                 duration_ms: orphan.duration_ms,
+                by: None,
             };
             let mut session = Session::orphaned(orphan);
             if session

@@ -10,10 +10,11 @@ use zeroize::{Zeroize, Zeroizing};
 use super::chain::Head;
 use super::error::AuditError;
 use super::note::{Checkpoint, Key, Note};
+use crate::policy::sandbox::AUDIT_KEYS;
 use crate::sys::directory::Directory;
 use crate::sys::{Errno, random};
 
-const DIRECTORY: &str = "keys";
+const DIRECTORY: &str = AUDIT_KEYS;
 const CURRENT: &str = "current";
 const NEXT: &str = "next";
 /// The first line of a key's file.

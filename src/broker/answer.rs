@@ -189,5 +189,6 @@ fn status(fault: ApiFault) -> StatusCode {
         }
         ApiFault::NoSupervisor | ApiFault::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
         ApiFault::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        ApiFault::NotThere => StatusCode::NOT_FOUND,
     }
 }

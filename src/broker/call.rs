@@ -16,7 +16,7 @@ use super::own::Objection;
 use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
-use super::{body, own, pace, session};
+use super::{body, desk, own, pace, session};
 use crate::model::{Login, escape};
 use crate::policy::endpoints::{self, Call, Effect, Endpoint, SETS_OPTIONS, Verdict};
 use crate::wire::{ApiDecision, Event, Outcome, Record, SESSION_PATH, WhoAmI};
@@ -114,6 +114,9 @@ async fn exchange(
     {
         Verdict::Allow(call) => {
             let endpoint = call.endpoint();
+            if endpoint.is_ours() {
+                return ours(broker, session, &asked, &call).await;
+            }
             let body = match body::read(body, endpoint.body, &head.headers, slot.clone()).await {
                 Ok(body) => body,
                 Err(fault) => {
@@ -164,6 +167,18 @@ async fn who_am_i(broker: &Broker, session: &Session, asked: &Asked<'_>) -> Resu
     Ok(Answer::ok(
         &serde_json::to_value(answer).unwrap_or_default(),
     ))
+}
+
+/// What this server answers by itself. Whoever looks at what others did is on record before he sees it.
+async fn ours(
+    broker: &Broker,
+    session: &Session,
+    asked: &Asked<'_>,
+    call: &Call<'_>,
+) -> Result<Answer, Answer> {
+    let record = asked.allowed(&call.endpoint().name, call.rule().to_owned(), None);
+    session.durable(broker, record).await?;
+    desk::answer(broker, session, call).await
 }
 
 async fn forward(

@@ -1,5 +1,5 @@
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,9 +25,17 @@ impl<Out: Serialize, In: DeserializeOwned> AsyncLink<Out, In> {
     }
 
     pub(super) async fn send(&self, message: &Out) -> Result<(), LinkError> {
+        self.send_with(message, &[]).await
+    }
+
+    pub(super) async fn send_with(
+        &self,
+        message: &Out,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), LinkError> {
         loop {
             let mut ready = self.0.writable().await.map_err(errno)?;
-            if let Some(sent) = attempt(&mut ready, |link| link.send(message)) {
+            if let Some(sent) = attempt(&mut ready, |link| link.send_with(message, fds)) {
                 return sent;
             }
         }

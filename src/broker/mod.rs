@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,7 @@ mod answer;
 mod audit;
 mod body;
 mod call;
+mod desk;
 mod head;
 mod headers;
 mod json;
@@ -39,6 +40,7 @@ mod supervisor;
 mod token;
 
 use audit::Audit;
+use desk::{Ask, Desk};
 use link::AsyncLink;
 use session::Session;
 use supervisor::Supervisor;
@@ -98,6 +100,7 @@ struct Broker {
     roles: Roles,
     supervisor: Supervisor,
     audit: Audit,
+    desk: Desk,
 }
 
 /// Serves sessions until the warden closes its link. The process is already confined when this is called.
@@ -125,14 +128,16 @@ pub fn run(
         let (audit_links, links) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run(links));
+        let (asks, mut asked) = mpsc::channel(desk::ASKS);
         let broker = Arc::new(Broker {
             endpoints,
             roles,
             supervisor,
             audit,
+            desk: Desk::new(asks),
         });
         tokio::select! {
-            served = Sessions::new(broker).serve(&warden, &audit_links) => served,
+            served = Sessions::new(broker).serve(&warden, &audit_links, &mut asked) => served,
             _ = tasks.join_next() => Err(BrokerError::Writer),
         }
     });
@@ -166,6 +171,7 @@ impl Sessions {
         mut self,
         warden: &AsyncLink<BrokerToWarden, WardenToBroker>,
         audit_links: &mpsc::Sender<AsyncLink<ReportToAudit, AuditToPeer>>,
+        asked: &mut mpsc::Receiver<Ask>,
     ) -> Result<(), BrokerError> {
         loop {
             tokio::select! {
@@ -183,6 +189,15 @@ impl Sessions {
                         self.open.remove(&sid);
                         self.closed(warden, sid).await?;
                     }
+                }
+                Some(ask) = asked.recv() => {
+                    let sent = match ask {
+                        Ask::Read(link) => {
+                            warden.send_with(&BrokerToWarden::Read, &[link.as_fd()]).await
+                        }
+                        Ask::Kill { sid, by } => warden.send(&BrokerToWarden::Kill { sid, by }).await,
+                    };
+                    sent.map_err(BrokerError::Warden)?;
                 }
                 message = warden.recv() => match message {
                     Ok((message, fds)) => self.obey(message, fds, warden, audit_links).await?,
@@ -220,6 +235,7 @@ impl Sessions {
                     self.broker.roles.limits(),
                 ));
                 let (stop, stopped) = watch::channel(false);
+                self.broker.desk.opened(&session, stopped.clone());
                 let serve = session::serve(self.broker.clone(), session, listener, stopped);
                 let task = self.tasks.spawn(serve).id();
                 self.open.insert(sid, Open { stop, task });
@@ -253,6 +269,7 @@ impl Sessions {
         warden: &AsyncLink<BrokerToWarden, WardenToBroker>,
         sid: SessionId,
     ) -> Result<(), BrokerError> {
+        self.broker.desk.closed(sid);
         if tokio::time::timeout(FLUSH, self.broker.audit.flush())
             .await
             .is_err()

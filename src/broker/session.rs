@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -44,6 +44,8 @@ pub(super) struct Session {
     uid: u32,
     pub(super) grant: Grant,
     pub(super) pace: Pace,
+    /// The right to ask about sessions: one question at a time.
+    pub(super) reading: Arc<Semaphore>,
     calls: AtomicU64,
 }
 
@@ -61,6 +63,7 @@ impl Session {
             uid,
             grant,
             pace: Pace::new(limits),
+            reading: Arc::new(Semaphore::new(1)),
             calls: AtomicU64::new(0),
         }
     }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::call::hex;
+use super::desk::ReadBody;
 use crate::wire::{ApiUpload, Event};
 
 /// The one call of a connection. Its record is written by the connection's task,
@@ -150,6 +151,19 @@ pub(super) enum Source {
     Whole(Full<Bytes>),
     /// From the Supervisor, as they come, and digested: a client that does not read holds the Supervisor back.
     Passed(reqwest::Body),
+    /// From a reader of the audit trail, likewise.
+    Read(ReadBody),
+}
+
+/// Why a response breaks off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyFault {
+    /// The Supervisor's did.
+    #[error("the Supervisor's answer broke off")]
+    Supervisor(#[source] reqwest::Error),
+    /// The reader ended before it was done.
+    #[error("the reader of the audit trail broke off")]
+    Reader,
 }
 
 /// A response's bytes, counted.
@@ -184,7 +198,7 @@ impl CountedBody {
     fn end(&mut self) {
         match self.source {
             Source::Whole(_) => {}
-            Source::Passed(_) => {
+            Source::Passed(_) | Source::Read(_) => {
                 let digest = self.digest.finalize_reset();
                 self.slot.digested(digest.as_slice());
             }
@@ -195,34 +209,35 @@ impl CountedBody {
 
 impl Body for CountedBody {
     type Data = Bytes;
-    type Error = reqwest::Error;
+    type Error = BodyFault;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
         let polled = match &mut this.source {
             Source::Whole(body) => Pin::new(body)
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
-            Source::Passed(body) => Pin::new(body).poll_frame(context),
+            Source::Passed(body) => Pin::new(body)
+                .poll_frame(context)
+                .map(|frame| frame.map(|frame| frame.map_err(BodyFault::Supervisor))),
+            Source::Read(body) => body.poll(context),
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(&[][..], |data| data);
                 this.slot.count(bytes.len());
-                if let Source::Passed(_) = this.source {
-                    this.digest.update(bytes);
+                match this.source {
+                    Source::Whole(_) => {}
+                    Source::Passed(_) | Source::Read(_) => this.digest.update(bytes),
                 }
                 if this.is_end_stream() {
                     this.end();
                 }
             }
-            Poll::Ready(Some(Err(_))) => {
-                this.slot
-                    .end(Some("the Supervisor's answer broke off".to_owned()));
-            }
+            Poll::Ready(Some(Err(fault))) => this.slot.end(Some(fault.to_string())),
             Poll::Ready(None) => this.end(),
             Poll::Pending => {}
         }
@@ -233,6 +248,7 @@ impl Body for CountedBody {
         match &self.source {
             Source::Whole(body) => body.is_end_stream(),
             Source::Passed(body) => body.is_end_stream(),
+            Source::Read(body) => body.is_over(),
         }
     }
 
@@ -240,6 +256,7 @@ impl Body for CountedBody {
         match &self.source {
             Source::Whole(body) => body.size_hint(),
             Source::Passed(body) => body.size_hint(),
+            Source::Read(_) => SizeHint::default(),
         }
     }
 }

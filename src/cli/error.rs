@@ -159,7 +159,7 @@ impl CliError {
             } => match fault {
                 ApiFault::Refused => Exit::Refused,
                 ApiFault::Unfit => Exit::Usage,
-                ApiFault::TokenRefused => Exit::Failed,
+                ApiFault::TokenRefused | ApiFault::NotThere => Exit::Failed,
                 ApiFault::BadAnswer
                 | ApiFault::NoSupervisor
                 | ApiFault::Unreachable

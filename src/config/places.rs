@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::environment::Environment;
 use super::options::Options;
 use super::roles::RoleView;
-use crate::wire::{AuditConfig, BrokerConfig, FrontConfig, KeysConfig, WardenConfig};
+use crate::wire::{AuditConfig, BrokerConfig, FrontConfig, KeysConfig, ReaderConfig, WardenConfig};
 
 /// Where things are, as the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub struct Configs {
     pub broker: BrokerConfig,
     /// For audit.
     pub audit: AuditConfig,
+    /// For readers of its trail.
+    pub reader: ReaderConfig,
 }
 
 impl Options {
@@ -91,6 +93,7 @@ impl Options {
             let path = PathBuf::from(folder.path());
             (path.clone(), path)
         });
+        let zone = environment.timezone.clone();
         let environment_of_channels = environment
             .timezone
             .map(|zone| ("TZ".to_owned(), zone))
@@ -132,6 +135,11 @@ impl Options {
                 token: environment.token.map(|token| token.to_string()),
                 own_roles: self.own_roles,
                 backup_download: self.backup_download,
+            },
+            reader: ReaderConfig {
+                log_level: log_level.clone(),
+                directory: places.data_dir.join("audit"),
+                zone,
             },
             audit: AuditConfig {
                 log_level,

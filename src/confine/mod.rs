@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::Resource;
 
 use crate::policy::PolicyError;
-use crate::policy::sandbox::{Identity, Sandbox, ServerLimits, Servers, Size};
+use crate::policy::sandbox::{AUDIT_KEYS, Identity, Sandbox, ServerLimits, Servers, Size};
 use crate::policy::seccomp::{Seccomp, Subject};
 use crate::sys::mount::{Attribute, Mount};
 use crate::sys::namespace::{Namespaces, enter_new};
@@ -24,6 +24,8 @@ pub enum Station {
     Broker,
     /// Its directory as its root, no network.
     Audit(PathBuf),
+    /// The same directory as audit, read-only and without its keys; no network.
+    Reader(PathBuf),
 }
 
 /// A step that could not be done: the process must not go on.
@@ -115,6 +117,7 @@ impl Station {
             Self::Keys => Subject::Keys,
             Self::Broker => Subject::Broker,
             Self::Audit(_) => Subject::Audit,
+            Self::Reader(_) => Subject::Reader,
         }
     }
 
@@ -124,6 +127,7 @@ impl Station {
             Self::Keys => servers.keys,
             Self::Broker => servers.broker,
             Self::Audit(_) => servers.audit,
+            Self::Reader(_) => servers.reader,
         }
     }
 
@@ -132,7 +136,8 @@ impl Station {
             Self::Front => identity.front_uid,
             Self::Keys => identity.keys_uid,
             Self::Broker => identity.broker_uid,
-            Self::Audit(_) => identity.audit_uid,
+            // Nobody else may read the files. Neither may signal or look into the other: see their lists of calls.
+            Self::Audit(_) | Self::Reader(_) => identity.audit_uid,
         }
     }
 }
@@ -143,22 +148,33 @@ fn root(station: &Station, staging: &Path) -> Result<(), ConfineError> {
         source,
     };
     let attributes = [Attribute::NoSuid, Attribute::NoDev, Attribute::NoExec];
-    if let Station::Audit(directory) = station {
+    let empty_at = |path: &Path| {
+        let options = [
+            ("size", Some("64k")),
+            ("nr_inodes", Some("16")),
+            ("mode", Some("0555")),
+        ];
+        let empty =
+            Mount::filesystem("tmpfs", &options, &attributes).and_then(|root| root.attach(path));
+        empty.map_err(|source| failed(path, source))
+    };
+    if let Station::Audit(directory) | Station::Reader(directory) = station {
         let attach = || {
             let copy = Mount::copy_of(directory)?;
             copy.restrict(&attributes)?;
             copy.attach(staging)
         };
-        return attach().map_err(|source| failed(directory, source));
+        attach().map_err(|source| failed(directory, source))?;
+        let Station::Reader(_) = station else {
+            return Ok(());
+        };
+        // What signs the trail is nobody's to read, whatever a recording makes of who reads it.
+        let keys = staging.join(AUDIT_KEYS);
+        empty_at(&keys)?;
+        read_only(&keys)?;
+        return read_only(staging);
     }
-    let options = [
-        ("size", Some("64k")),
-        ("nr_inodes", Some("16")),
-        ("mode", Some("0555")),
-    ];
-    let empty =
-        Mount::filesystem("tmpfs", &options, &attributes).and_then(|root| root.attach(staging));
-    empty.map_err(|source| failed(staging, source))?;
+    empty_at(staging)?;
     if *station == Station::Broker {
         let etc = staging.join("etc");
         mount::make_directory(&etc).map_err(|source| failed(&etc, source))?;
@@ -185,5 +201,13 @@ fn root(station: &Station, staging: &Path) -> Result<(), ConfineError> {
             bound.map_err(|source| failed(path, source))?;
         }
     }
-    mount::restrict_at(staging, &[Attribute::ReadOnly]).map_err(|source| failed(staging, source))
+    read_only(staging)
+}
+
+fn read_only(path: &Path) -> Result<(), ConfineError> {
+    let done = mount::restrict_at(path, &[Attribute::ReadOnly]);
+    done.map_err(|source| ConfineError::Root {
+        path: path.to_owned(),
+        source,
+    })
 }

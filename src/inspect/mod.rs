@@ -8,10 +8,9 @@ mod verify;
 
 use std::io::{self, BufWriter, Write};
 
-use hassio_sshd::audit::read::{
-    Bound, Case, Filter, Look, ReadError, Text, Trail, moment, shown as shown_text,
-};
+use hassio_sshd::audit::read::{Filter, Look, ReadError, SearchFault, Trail};
 use hassio_sshd::config::{AuditCommand, FilterArguments, TrailArguments};
+use hassio_sshd::wire::Search;
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
@@ -38,7 +37,7 @@ pub(crate) fn run(command: &AuditCommand) -> u8 {
             say(&line(&failure));
             match failure {
                 Failure::Read(_) => FAILURE,
-                Failure::Usage { .. } => USAGE,
+                Failure::Usage(_) => USAGE,
             }
         }
     }
@@ -49,27 +48,13 @@ pub(crate) fn run(command: &AuditCommand) -> u8 {
 enum Failure {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("--{option} {value:?} {why}")]
-    Usage {
-        option: &'static str,
-        value: String,
-        why: String,
-    },
+    #[error("--{0}")]
+    Usage(#[from] SearchFault),
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Read(ReadError::Write(error))
-    }
-}
-
-impl Failure {
-    fn usage(option: &'static str, value: &str, why: impl ToString) -> Self {
-        Self::Usage {
-            option,
-            value: shown_text(value),
-            why: why.to_string(),
-        }
     }
 }
 
@@ -110,39 +95,20 @@ fn stdout() -> BufWriter<io::StdoutLock<'static>> {
     BufWriter::with_capacity(64 * 1024, io::stdout().lock())
 }
 
-/// What is looked for, and the session if it is one alone.
+/// What is looked for.
 fn filter(arguments: &FilterArguments, look: &Look) -> Result<Filter, Failure> {
     let now = ZonedDateTime::now().with_time_zone(look.zone.clone());
-    let when = |option, text: &Option<String>, bound| {
-        text.as_deref()
-            .map(|text| {
-                moment(text, bound, &now).ok_or_else(|| {
-                    let why = "is no moment: give RFC 3339, a date such as 2026-11-24, or how long ago, such as 2h or 3d";
-                    Failure::usage(option, text, why)
-                })
-            })
-            .transpose()
-    };
-    let source = arguments.source.as_deref().map(|text| {
-        text.parse()
-            .map_err(|error| Failure::usage("source", text, error))
-    });
-    let types = arguments.types.iter().map(|text| {
-        text.parse()
-            .map_err(|error| Failure::usage("type", text, error))
-    });
-    let case = if arguments.ignore_case {
-        Case::Ignored
-    } else {
-        Case::Differs
-    };
-    Ok(Filter {
+    let types = (!arguments.types.is_empty()).then(|| arguments.types.join(","));
+    let search = Search {
         user: arguments.user.clone(),
         key: arguments.key.clone(),
-        source: source.transpose()?,
-        since: when("since", &arguments.since, Bound::Since)?,
-        until: when("until", &arguments.until, Bound::Until)?,
-        types: types.collect::<Result<_, _>>()?,
-        text: arguments.text.as_deref().map(|text| Text::new(text, case)),
-    })
+        source: arguments.source.clone(),
+        since: arguments.since.clone(),
+        until: arguments.until.clone(),
+        types,
+        text: arguments.text.clone(),
+        ignore_case: arguments.ignore_case,
+        newest: None,
+    };
+    Ok(Filter::of(&search, &now)?)
 }

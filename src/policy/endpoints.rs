@@ -142,7 +142,7 @@ impl Deadline {
 /// The endpoint that sets an app's options: who may make it sees them too.
 pub const SETS_OPTIONS: &str = "addons.options";
 
-/// One call of the Supervisor's API.
+/// One call of the Supervisor's API, or of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// `AREA.VERB`, as the audit record and the command tree name it.
@@ -176,6 +176,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether this server answers it by itself.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.path.begins(&["sshd"])
+    }
+
     /// Whether it takes some requests out of another one, which they would match too: it is for nobody, and its path says
     /// more.
     fn excepts(&self, other: &Self) -> bool {

@@ -47,11 +47,15 @@ pub enum Permission {
     Restore,
     /// Call Core's services.
     CoreServices,
+    /// Look at the sessions of the same key, and end them.
+    OwnSessions,
+    /// Look at everybody's sessions, and end them.
+    Sessions,
 }
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Read,
         Self::Logs,
         Self::CoreApi,
@@ -68,6 +72,8 @@ impl Permission {
         Self::Resolution,
         Self::Restore,
         Self::CoreServices,
+        Self::OwnSessions,
+        Self::Sessions,
     ];
 
     /// The word in `policy/` and in the options.
@@ -90,6 +96,8 @@ impl Permission {
             Self::Resolution => "resolution",
             Self::Restore => "restore",
             Self::CoreServices => "core-services",
+            Self::OwnSessions => "own-sessions",
+            Self::Sessions => "sessions",
         }
     }
 
@@ -181,6 +189,10 @@ impl RoleRules {
                 return Err(MayError::Never(word.clone()));
             }
             calls.push(pattern);
+        }
+        // Everybody's are one's own too.
+        if may.contains(&Permission::Sessions) {
+            may.insert(Permission::OwnSessions);
         }
         let why = "written in the options".to_owned();
         Ok(Self {

@@ -159,7 +159,11 @@ pub struct Servers {
     pub keys: ServerLimits,
     pub broker: ServerLimits,
     pub audit: ServerLimits,
+    pub reader: ServerLimits,
 }
+
+/// Where the private keys lie that sign the audit trail, below its folder: for the process that writes the trail alone.
+pub const AUDIT_KEYS: &str = "keys";
 
 /// `[servers.*]`
 #[derive(Clone, Copy, Debug, Deserialize)]

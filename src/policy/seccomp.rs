@@ -18,6 +18,7 @@ pub struct Seccomp {
     keys: Process,
     broker: Process,
     audit: Process,
+    reader: Process,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +112,8 @@ pub enum Subject {
     Broker,
     /// The writer of records.
     Audit,
+    /// Who answers a question about them.
+    Reader,
     /// What a user runs.
     Session,
 }
@@ -143,6 +146,7 @@ impl Seccomp {
             Subject::Keys => self.process(&[&self.keys], machine),
             Subject::Broker => self.process(&[&self.broker], machine),
             Subject::Audit => self.process(&[&self.audit], machine),
+            Subject::Reader => self.process(&[&self.reader], machine),
             Subject::Session => self.session.rules(machine),
         }
     }

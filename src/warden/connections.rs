@@ -72,6 +72,8 @@ pub(super) struct Closing {
     pub(super) launched: Option<Launched>,
     pub(super) opened: Instant,
     pub(super) end: SessionEnd,
+    /// Which session asked for it.
+    pub(super) by: Option<SessionId>,
     /// Since when.
     pub(super) since: Instant,
     pub(super) process_gone: bool,

@@ -8,7 +8,7 @@ use super::pulse::Pulse;
 use super::run::{HostKey, Warden, WardenError};
 use super::servers::Wrong;
 use super::sessions::Gone;
-use crate::model::escape;
+use crate::model::{SessionId, escape};
 use crate::sandbox::Report;
 use crate::sys::process;
 use crate::wire::{
@@ -92,12 +92,39 @@ impl Warden {
         Ok(())
     }
 
-    pub(super) fn on_broker(&mut self, message: &BrokerToWarden) -> Result<(), Wrong> {
-        let BrokerToWarden::Closed(sid) = message;
+    pub(super) fn on_broker(
+        &mut self,
+        message: BrokerToWarden,
+        fds: Vec<OwnedFd>,
+    ) -> Result<(), Wrong> {
+        let hands = |error| Wrong(format!("hands over what it may not ({error})"));
+        match message {
+            BrokerToWarden::Closed(sid) => {
+                let [] = Link::<(), ()>::exactly(fds).map_err(hands)?;
+                self.on_released(sid)
+            }
+            BrokerToWarden::Kill { sid, by } => {
+                let [] = Link::<(), ()>::exactly(fds).map_err(hands)?;
+                self.kill_session(sid, by);
+                Ok(())
+            }
+            BrokerToWarden::Read => {
+                let [link] = Link::<(), ()>::exactly(fds).map_err(hands)?;
+                // Whoever gets it would end over another kind.
+                let link = Link::<(), ()>::from_fd(link).map_err(hands)?.into_fd();
+                if self.stopping.is_none() {
+                    self.readers.start(self.handover.program.as_fd(), &link);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn on_released(&mut self, sid: SessionId) -> Result<(), Wrong> {
         let mut its = self
             .closing
             .iter_mut()
-            .filter(|closing| closing.facts.sid == *sid);
+            .filter(|closing| closing.facts.sid == sid);
         let closing = its.next();
         let closing = closing
             .ok_or_else(|| Wrong(format!("lets go of session {sid}, which does not end")))?;

@@ -9,6 +9,7 @@ mod connections;
 mod messages;
 mod outbox;
 mod pulse;
+mod readers;
 mod restart;
 mod run;
 mod servers;

@@ -10,6 +10,7 @@ use nix::sys::wait::WaitStatus;
 
 use super::connections::{Closing, Connection, Progress, Session, Slots, State};
 use super::pulse::{self, Beat};
+use super::readers::Readers;
 use super::servers::{Ended, SHORTAGE, Server, ServerError, Works};
 use super::sessions::Gone;
 use super::spare::Spares;
@@ -60,6 +61,8 @@ pub struct Handover {
     pub broker: OwnedFd,
     /// See above.
     pub audit: OwnedFd,
+    /// That of readers of the audit trail.
+    pub reader: OwnedFd,
     /// The lock of the data folder, for audit too.
     pub lock: OwnedFd,
     /// Listening sockets.
@@ -84,6 +87,7 @@ pub(super) struct Warden {
     pub(super) keys: Server<WardenToKeys, KeysToWarden>,
     pub(super) broker: Server<WardenToBroker, BrokerToWarden>,
     pub(super) audit: Server<WardenToAudit, AuditToWarden>,
+    pub(super) readers: Readers,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     pub(super) closing: Vec<Closing>,
     pub(super) slots: Slots,
@@ -145,6 +149,7 @@ pub fn run(host: Host, mut handover: Handover) -> Result<(), WardenError> {
             duplicate(&handover.audit)?,
             Works::WhenItSays,
         ),
+        readers: Readers::new(duplicate(&handover.reader)?),
         slots: Slots::new(std::mem::take(&mut handover.slots)),
         host,
         handover,
@@ -229,8 +234,9 @@ impl Warden {
                 break;
             }
         }
-        for message in self.broker.hear_plain() {
-            if let Err(wrong) = self.on_broker(&message) {
+        // A question that is lost for want of descriptors is answered by the end of its link.
+        for (message, fds) in self.broker.hear().messages {
+            if let Err(wrong) = self.on_broker(message, fds) {
                 self.broker.refute(&wrong);
                 break;
             }
@@ -303,7 +309,13 @@ impl Warden {
             .into_iter()
             .chain(overdue)
             .chain(connections)
-            .chain([tick, self.short_until, self.stopping, Some(self.beat_at)])
+            .chain([
+                tick,
+                self.short_until,
+                self.stopping,
+                self.readers.overdue_at(),
+                Some(self.beat_at),
+            ])
             .flatten()
             .min()
     }
@@ -359,6 +371,9 @@ impl Warden {
             if let Err(error) = noted {
                 self.fail(error.into());
             }
+        }
+        if self.readers.ended(status) {
+            return;
         }
         self.spare_ended(pid, how.text());
         for closing in self.closing.iter_mut().filter(|closing| {
@@ -435,6 +450,7 @@ impl Warden {
             child.kill().ok();
         }
         self.spares.retire();
+        self.readers.dismiss();
         let all: Vec<ConnectionId> = self.connections.keys().copied().collect();
         for cid in all {
             self.end(cid, SessionEnd::ServerStop, Gone::No);

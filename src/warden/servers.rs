@@ -557,7 +557,11 @@ impl<Out: Serialize, In: DeserializeOwned> Server<Out, In> {
     }
 }
 
-fn become_server(program: BorrowedFd<'_>, name: &'static str, fds: &[BorrowedFd<'_>]) -> Errno {
+pub(super) fn become_server(
+    program: BorrowedFd<'_>,
+    name: &'static str,
+    fds: &[BorrowedFd<'_>],
+) -> Errno {
     let attempt = || -> Result<Infallible, Errno> {
         process::reset_signals_ignoring(&WARDENS)?;
         process::die_with_parent()?;

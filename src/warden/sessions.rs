@@ -166,6 +166,21 @@ impl Warden {
         }
     }
 
+    /// Ends a session because another one, or the same, asks for it. One that is not there may just have ended.
+    pub(super) fn kill_session(&mut self, sid: SessionId, by: SessionId) {
+        let its = |connection: &Connection| matches!(&connection.state, State::Session(session) if session.sid == sid);
+        let found = self.connections.iter().find(|(_, known)| its(known));
+        let Some(cid) = found.map(|(cid, _)| *cid) else {
+            return;
+        };
+        tracing::info!("session {sid} is ended by session {by}");
+        self.end(cid, SessionEnd::Killed, Gone::No);
+        let mut closing = self.closing.iter_mut();
+        if let Some(closing) = closing.find(|closing| closing.facts.sid == sid) {
+            closing.by = Some(by);
+        }
+    }
+
     /// Ends all processes of a session. What is left is cleared when the kernel and the others are done with it.
     pub(super) fn close(
         &mut self,
@@ -191,6 +206,7 @@ impl Warden {
             launched,
             opened,
             end,
+            by: None,
             since: Instant::now(),
             process_gone,
             broker_done,
@@ -218,6 +234,7 @@ impl Warden {
             let event = Event::SessionClose {
                 reason: closing.end,
                 duration_ms,
+                by: closing.by,
             };
             closing.last_record = Some(event.clone());
             self.audit
@@ -231,6 +248,7 @@ impl Warden {
         self.keys.enforce(now);
         self.broker.enforce(now);
         self.audit.enforce(now);
+        self.readers.enforce(now);
         let holds = |closing: &Closing| !closing.broker_done && now >= closing.since + RELEASE;
         if self.closing.iter().any(holds) {
             // A new one knows nothing of sessions that are over.

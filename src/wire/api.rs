@@ -51,11 +51,13 @@ pub enum ApiFault {
     Unrecorded,
     /// The session makes too many calls, at a time or in a second.
     TooMany,
+    /// Of what is this server's own, there is none like that.
+    NotThere,
 }
 
 impl ApiFault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Refused,
         Self::Unfit,
         Self::NoSupervisor,
@@ -64,6 +66,7 @@ impl ApiFault {
         Self::BadAnswer,
         Self::Unrecorded,
         Self::TooMany,
+        Self::NotThere,
     ];
 
     /// As in the envelope.
@@ -78,6 +81,7 @@ impl ApiFault {
             Self::BadAnswer => "sshd_bad_answer",
             Self::Unrecorded => "sshd_unrecorded",
             Self::TooMany => "sshd_too_many",
+            Self::NotThere => "sshd_not_there",
         }
     }
 

@@ -145,6 +145,7 @@ pub enum Event {
     SessionClose {
         reason: SessionEnd,
         duration_ms: u64,
+        by: Option<SessionId>,
     },
     ChannelOpen {
         kind: String,
@@ -244,6 +245,10 @@ pub enum Event {
         file: Option<String>,
         reason: String,
     },
+    RecordingView {
+        session: SessionId,
+        file: String,
+    },
     Recovery {
         file: String,
         records: u64,
@@ -317,6 +322,7 @@ impl Event {
             Self::RecordingTruncate { .. } => "recording.truncate",
             Self::RecordingDelete { .. } => "recording.delete",
             Self::RecordingFail { .. } => "recording.fail",
+            Self::RecordingView { .. } => "recording.view",
             Self::Recovery { .. } => "recovery",
             Self::SegmentOpen { .. } => "segment.open",
             Self::SegmentSeal { .. } => "segment.seal",
@@ -415,6 +421,8 @@ pub enum SessionEnd {
     Crash,
     /// Its audit record could not be kept.
     Audit,
+    /// Somebody who may ended it, from another session or the same.
+    Killed,
 }
 
 /// What the broker decided.

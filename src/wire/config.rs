@@ -115,6 +115,17 @@ pub struct OwnRole {
     pub network: Network,
 }
 
+/// What each reader of the audit trail needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReaderConfig {
+    /// As in [`WardenConfig::log_level`].
+    pub log_level: String,
+    /// As in [`AuditConfig::directory`].
+    pub directory: PathBuf,
+    /// The zone in which times are shown, as `TZ` names it; none for this machine's.
+    pub zone: Option<String>,
+}
+
 /// What audit needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditConfig {

@@ -36,6 +36,9 @@ pub const CHANNELS: usize = 16;
 /// How long an answer of another of our processes is waited for.
 pub const REPLY: Duration = Duration::from_secs(10);
 
+/// How many readers of the audit trail run at a time; further questions are answered with "try again".
+pub const READERS: usize = 4;
+
 /// The largest record, with its newline.
 pub const RECORD_BYTES: usize = 16 * 1024;
 

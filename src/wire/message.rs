@@ -325,6 +325,15 @@ pub enum WardenToBroker {
 /// What the broker says to the warden.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum BrokerToWarden {
+    /// Start a reader of the audit trail. One descriptor: its link, from which it reads its question.
+    Read,
+    /// End a session: another one, or the same, asked for it and may.
+    Kill {
+        /// Which.
+        sid: SessionId,
+        /// Who asked.
+        by: SessionId,
+    },
     /// Nothing of the session is left in the broker.
     Closed(SessionId),
 }

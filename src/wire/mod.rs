@@ -11,6 +11,7 @@ mod config;
 pub mod limits;
 mod link;
 mod message;
+mod reading;
 mod recording;
 
 pub use api::{ApiFault, HASSIO_SOCKET, SESSION_PATH, WhoAmI};
@@ -20,7 +21,8 @@ pub use audit::{
 };
 pub use codec::{CodecError, decode, encode, encode_config};
 pub use config::{
-    AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, OwnRole, WardenConfig,
+    AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, OwnRole, ReaderConfig,
+    WardenConfig,
 };
 pub use link::{Incoming, Link, LinkError, Packet};
 pub use message::{
@@ -28,5 +30,8 @@ pub use message::{
     ConnectionToWarden, Fault, FrontToWarden, InitToConnection, KeysToConnection, KeysToWarden,
     Phase, Refusal, ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
     WardenToConnection, WardenToFront, WardenToKeys,
+};
+pub use reading::{
+    Form, Question, READ_BYTES, ReaderToBroker, SESSIONS_PATH, Search, Subject, Wanted, Whose,
 };
 pub use recording::{Omission, RecordingEvent, RecordingPart, RecordingStart, Stream};

@@ -224,6 +224,7 @@ fn a_full_disk_fails_the_receipts_and_is_tried_again() {
     let event = Event::SessionClose {
         reason: SessionEnd::Client,
         duration_ms: 5,
+        by: None,
     };
     let close = WardenToAudit::CloseSession {
         sid: facts.sid,

@@ -212,6 +212,7 @@ impl Server {
         let event = Event::SessionClose {
             reason: SessionEnd::Client,
             duration_ms: 5,
+            by: None,
         };
         self.warden
             .send(&WardenToAudit::CloseSession { sid, event })

@@ -106,7 +106,14 @@ fn a_session_learns_who_it_is_and_the_supervisor_nothing() {
     );
     assert_eq!(
         who.permissions,
-        ["read", "logs", "core-api", "jobs", "backup-list"]
+        [
+            "read",
+            "logs",
+            "core-api",
+            "jobs",
+            "backup-list",
+            "own-sessions"
+        ]
     );
     let may = |name: &str| who.calls.iter().any(|call| call == name);
     assert!(

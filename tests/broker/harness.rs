@@ -152,7 +152,10 @@ impl Audit {
                 // The real audit closes the link of whoever reports what is another process's to report.
                 let its_own = matches!(
                     record.event,
-                    Event::ApiRequest { .. } | Event::ApiResponse { .. } | Event::PolicyDeny { .. }
+                    Event::ApiRequest { .. }
+                        | Event::ApiResponse { .. }
+                        | Event::PolicyDeny { .. }
+                        | Event::RecordingView { .. }
                 );
                 assert!(its_own, "{:?}", record.event);
                 records.lock().unwrap().push(record);
@@ -250,7 +253,9 @@ impl Broker {
         self.warden()
             .send(&WardenToBroker::CloseSession(session.sid))
             .unwrap();
-        let BrokerToWarden::Closed(sid) = self.warden().recv().unwrap();
+        let BrokerToWarden::Closed(sid) = self.warden().recv().unwrap() else {
+            panic!("something else was said");
+        };
         assert_eq!(sid, session.sid);
     }
 

@@ -18,5 +18,6 @@ mod own;
 mod process;
 mod refusals;
 mod roles;
+mod sessions;
 mod smuggle;
 mod streams;

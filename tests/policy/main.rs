@@ -16,7 +16,7 @@ const TABLE: &str = include_str!("verdicts.tsv");
 const ROLES: [&str; 4] = ["observer", "backup", "operator", "admin"];
 
 /// A value that each parameter takes.
-const VALUES: [(&str, &str); 21] = [
+const VALUES: [(&str, &str); 23] = [
     ("{slug}", "core_mosquitto"),
     ("{version}", "1.2.3"),
     ("{backup}", "1a2b3c4d"),
@@ -38,6 +38,8 @@ const VALUES: [(&str, &str); 21] = [
     ("{domain}", "light"),
     ("{service}", "turn_on"),
     ("{time}", "2026-08-24T00:00:00+02:00"),
+    ("{session}", "last"),
+    ("{recording}", "3.1"),
 ];
 
 /// The row of an endpoint as policy decides today.

@@ -57,6 +57,7 @@ pub fn describe(record: &Record) -> String {
         ]),
         "session.close" => join([
             format!("session closed: {}", record.member_text("reason")),
+            labelled("by session", record.member_text("by")),
             after(record, "duration_ms"),
         ]),
         "channel.open" => format!("channel opened: {}", record.member_text("kind")),
@@ -141,6 +142,7 @@ pub fn describe(record: &Record) -> String {
             name(record),
             parenthesised(record.member_text("reason")),
         ]),
+        "recording.view" => format!("looked at a recording: {}", record.member_text("file")),
         "clock.step" => format!(
             "the wall clock was set by {} ms",
             record
@@ -418,6 +420,7 @@ mod tests {
             "recording.start",
             "recording.end",
             "recording.fail",
+            "recording.view",
             "recovery",
             "anchor",
             "clock.step",

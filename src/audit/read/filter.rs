@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ZonedDateTime};
 use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::line::{Head, Record, ts};
 use super::lines::Piece;
+use super::when::{Bound, moment};
 use crate::model::escape;
+use crate::wire::Search;
 
 /// What a record or a session must be like. Everything that is given must fit.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,64 @@ pub struct Filter {
     pub types: Vec<Kind>,
     /// A text of the record.
     pub text: Option<Text>,
+}
+
+/// Something to look for that is not of the form it should have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option} {value:?} {why}", value = escape(value.as_bytes(), 100))]
+pub struct SearchFault {
+    /// What it is given as, such as `since`.
+    pub option: &'static str,
+    /// What was given.
+    pub value: String,
+    /// What is wrong with it, and what would be right.
+    pub why: String,
+}
+
+const NO_MOMENT: &str =
+    "is no moment: give RFC 3339, a date such as 2026-11-24, or how long ago, such as 2h or 3d";
+
+impl Filter {
+    /// What somebody wrote; times of day are meant in the zone of `now`.
+    ///
+    /// # Errors
+    /// The first of it that cannot be understood.
+    pub fn of(search: &Search, now: &ZonedDateTime) -> Result<Self, SearchFault> {
+        let fault = |option, value: &str, why: String| SearchFault {
+            option,
+            value: value.to_owned(),
+            why,
+        };
+        let when = |option, text: &Option<String>, bound| match text {
+            None => Ok(None),
+            Some(text) => match moment(text, bound, now) {
+                Some(at) => Ok(Some(at)),
+                None => Err(fault(option, text, NO_MOMENT.to_owned())),
+            },
+        };
+        let source = search.source.as_deref().map(|text| {
+            text.parse()
+                .map_err(|error: FilterError| fault("source", text, error.to_string()))
+        });
+        let types = search.types.iter().flat_map(|types| types.split(','));
+        let types = types.map(|text| {
+            text.parse()
+                .map_err(|error: FilterError| fault("type", text, error.to_string()))
+        });
+        let case = match search.ignore_case {
+            true => Case::Ignored,
+            false => Case::Differs,
+        };
+        Ok(Self {
+            user: search.user.clone(),
+            key: search.key.clone(),
+            source: source.transpose()?,
+            since: when("since", &search.since, Bound::Since)?,
+            until: when("until", &search.until, Bound::Until)?,
+            types: types.collect::<Result<_, _>>()?,
+            text: search.text.as_deref().map(|text| Text::new(text, case)),
+        })
+    }
 }
 
 /// A type of records, or several by what their names begin with.

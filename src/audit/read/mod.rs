@@ -20,11 +20,11 @@ mod when;
 
 pub use describe::describe;
 pub use failed::{Failed, failed};
-pub use filter::{Case, Filter, FilterError, Kind, Network, Text};
+pub use filter::{Case, Filter, FilterError, Kind, Network, SearchFault, Text};
 pub use follow::{Follow, More, New};
 pub use line::{Record, shown, shown_json};
 pub use records::{Seen, records};
-pub use sessions::{End, Summary, sessions, summary};
+pub use sessions::{End, Summary, owner, sessions, summary};
 pub use show::{show, show_json};
 pub use table::{Look, failed_table, record_line, sessions_table};
 pub use trail::{Problem, ReadError, SessionFile, Trail};

@@ -1,3 +1,5 @@
+use std::io::{BufRead as _, BufReader, Read as _};
+
 use jiff::Timestamp;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -6,6 +8,7 @@ use super::filter::Filter;
 use super::line::{Head, Record};
 use super::trail::{Reading, SessionFile, Trail};
 use crate::model::{SessionId, cut};
+use crate::wire::limits::RECORD_BYTES;
 
 /// How much of a program's command is kept in a summary.
 const COMMAND_BYTES: usize = 200;
@@ -255,6 +258,19 @@ fn one(trail: &Trail, reading: &mut Reading<'_>, file: SessionFile) -> Option<Su
 #[must_use]
 pub fn summary(trail: &Trail, file: SessionFile) -> Option<Summary> {
     one(trail, &mut Reading::new(trail), file)
+}
+
+/// The key that a session logged in with, as its first record has it: fingerprint and comment, empty for a password. None
+/// where that cannot be read.
+#[must_use]
+pub fn owner(trail: &Trail, file: SessionFile) -> Option<String> {
+    let first = trail.open_file(&file.id()).ok()?;
+    let most = u64::try_from(RECORD_BYTES).ok()?;
+    let mut line = Vec::new();
+    let mut first = BufReader::new(first.take(most));
+    first.read_until(b'\n', &mut line).ok()?;
+    line.pop_if(|last| *last == b'\n')?;
+    Some(Record::read(&line)?.text("key").to_owned())
 }
 
 /// All sessions that fit, the oldest first.

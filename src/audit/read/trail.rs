@@ -88,6 +88,7 @@ impl std::fmt::Display for Problem {
 /// The audit folder of a server, to read it. The server may be running.
 pub struct Trail {
     root: Directory,
+    threads: usize,
     problems: Mutex<(Vec<Problem>, u64)>,
 }
 
@@ -118,8 +119,15 @@ impl Trail {
         })?;
         Ok(Self {
             root,
+            threads: THREADS,
             problems: Mutex::default(),
         })
+    }
+
+    /// The same, read without starting threads.
+    #[must_use]
+    pub fn on_one_thread(self) -> Self {
+        Self { threads: 1, ..self }
     }
 
     /// What could not be read so far, sorted, and how many problems there were beside these.
@@ -217,17 +225,31 @@ impl Trail {
     /// # Errors
     /// Where there is none, or more than one.
     pub fn find(&self, text: &str) -> Result<SessionFile, ReadError> {
+        self.find_among(text, |_| true)
+    }
+
+    /// The same, of those that `sees` lets through: as if there were no others.
+    ///
+    /// # Errors
+    /// As [`Trail::find`].
+    pub fn find_among(
+        &self,
+        text: &str,
+        sees: impl Fn(SessionFile) -> bool,
+    ) -> Result<SessionFile, ReadError> {
         if let Ok(sid) = text.parse::<SessionId>()
             && self.open_file(&Store::session_id(sid)).is_ok()
+            && sees(SessionFile { sid })
         {
             return Ok(SessionFile { sid });
         }
         let all = self.sessions();
         if text == "last" {
-            return all.last().copied().ok_or(ReadError::NoSessions);
+            let last = all.iter().rev().find(|file| sees(**file));
+            return last.copied().ok_or(ReadError::NoSessions);
         }
         let wanted = text.to_ascii_lowercase();
-        let fits = |file: &&SessionFile| file.sid.to_string().starts_with(&wanted);
+        let fits = |file: &&SessionFile| file.sid.to_string().starts_with(&wanted) && sees(**file);
         let found: Vec<SessionFile> = all.iter().filter(fits).copied().take(5).collect();
         let shown = escape(text.as_bytes(), 100);
         match found.as_slice() {
@@ -285,10 +307,18 @@ impl Trail {
         ids: &[String],
         work: impl Fn(&mut Reading<'_>, usize, &str) -> Option<T> + Sync,
     ) -> Vec<T> {
+        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        let batches = ids.len().div_ceil(BATCH);
+        let threads = available.min(self.threads).min(batches).max(1);
+        if threads == 1 {
+            let mut reading = Reading::new(self);
+            let each = ids.iter().enumerate();
+            return each
+                .filter_map(|(index, id)| work(&mut reading, index, id))
+                .collect();
+        }
         let next = AtomicUsize::new(0);
         let found = Mutex::new(Vec::new());
-        let available = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = available.min(THREADS).min(ids.len().div_ceil(BATCH)).max(1);
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {

@@ -53,11 +53,15 @@ pub enum Parameter {
     Service,
     /// A moment, as RFC 3339 writes it.
     Time,
+    /// A session of this server: its id, the beginning of one, or `last`.
+    Session,
+    /// One of a session's recordings: its channel, and which of that channel.
+    Recording,
 }
 
 impl Parameter {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Slug,
         Self::Version,
         Self::Backup,
@@ -79,6 +83,8 @@ impl Parameter {
         Self::Domain,
         Self::Service,
         Self::Time,
+        Self::Session,
+        Self::Recording,
     ];
 
     /// Its name between the braces of a template.
@@ -106,6 +112,8 @@ impl Parameter {
             Self::Domain => "domain",
             Self::Service => "service",
             Self::Time => "time",
+            Self::Session => "session",
+            Self::Recording => "recording",
         }
     }
 
@@ -139,6 +147,8 @@ impl Parameter {
             Self::Source => "input or output",
             Self::Entity => "the id of an entity, such as light.kitchen",
             Self::Time => "a date, with a time of day if wanted, such as 2026-08-24T07:12:00Z",
+            Self::Session => "a session's id, the beginning of one, or last",
+            Self::Recording => "a channel's number, or NUMBER.N for a further recording of it",
         }
     }
 
@@ -175,6 +185,14 @@ impl Parameter {
             Self::Source => ["input", "output"].contains(&text),
             Self::Entity => text.len() <= VALUE_BYTES && entity(text),
             Self::Time => time(text),
+            Self::Session => {
+                let fits = |b: u8| b.is_ascii_hexdigit() || b == b'-';
+                text == "last" || (1..=36).contains(&text.len()) && text.bytes().all(fits)
+            }
+            Self::Recording => {
+                let (channel, nth) = text.split_once('.').unwrap_or((text, "0"));
+                [channel, nth].iter().all(|n| n.len() <= 9 && digits(n))
+            }
         }
     }
 }
@@ -235,7 +253,7 @@ mod tests {
     use super::*;
 
     /// Each parameter with what it takes and what it does not.
-    const TABLE: [(Parameter, &[&str], &[&str]); 21] = [
+    const TABLE: [(Parameter, &[&str], &[&str]); 23] = [
         (
             Parameter::Slug,
             &["core_ssh", "a-b", "self"],
@@ -330,6 +348,20 @@ mod tests {
                 "2026-08-24T07:12:00Z",
             ],
             &["now", "24-08-2026", "2026-08", "2026-08-24 07:12:00"],
+        ),
+        (
+            Parameter::Session,
+            &[
+                "last",
+                "01a20d03-2a16",
+                "01a20d03-2a16-71e0-99c8-e18f83c37608",
+            ],
+            &["first", "01a20d03-2a16-71e0-99c8-e18f83c376081", ".."],
+        ),
+        (
+            Parameter::Recording,
+            &["0", "3", "3.1"],
+            &["3.", ".1", "3.1.2", "-1", "x", "..", "1234567890"],
         ),
     ];
 

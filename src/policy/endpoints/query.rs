@@ -16,6 +16,9 @@ const SHOWN_NAME_BYTES: usize = 64;
 /// The longest name of a file; NAME_MAX of Linux.
 const FILENAME_BYTES: usize = 255;
 
+/// The longest text that is looked for.
+const TEXT_BYTES: usize = 200;
+
 /// The most entities of which a history may be asked for at once.
 const ENTITIES: usize = 64;
 
@@ -53,6 +56,26 @@ pub enum Query {
     SignificantChangesOnly,
     /// A flag of Core's services.
     ReturnResponse,
+    /// Whose sessions: the user.
+    User,
+    /// Whose: a part of the key's fingerprint or comment.
+    Key,
+    /// From where: an address, or a network.
+    Source,
+    /// Not before.
+    Since,
+    /// Not after.
+    Until,
+    /// Types of records, separated by commas.
+    Type,
+    /// A part of a record's text.
+    Text,
+    /// Whether upper and lower case are the same in it.
+    IgnoreCase,
+    /// How many, of the newest.
+    Newest,
+    /// Text for people, or JSON.
+    Format,
 }
 
 impl Query {
@@ -75,6 +98,16 @@ impl Query {
             Self::NoAttributes => "no_attributes",
             Self::SignificantChangesOnly => "significant_changes_only",
             Self::ReturnResponse => "return_response",
+            Self::User => "user",
+            Self::Key => "key",
+            Self::Source => "source",
+            Self::Since => "since",
+            Self::Until => "until",
+            Self::Type => "type",
+            Self::Text => "text",
+            Self::IgnoreCase => "ignore_case",
+            Self::Newest => "newest",
+            Self::Format => "format",
         }
     }
 
@@ -88,7 +121,8 @@ impl Query {
             | Self::NoColors
             | Self::MinimalResponse
             | Self::NoAttributes
-            | Self::ReturnResponse => "empty, 1 or true",
+            | Self::ReturnResponse
+            | Self::IgnoreCase => "empty, 1 or true",
             Self::SignificantChangesOnly => "0 or 1",
             Self::Location => ".local, or the name of a mount",
             Self::Filename => {
@@ -97,6 +131,14 @@ impl Query {
             Self::FilterEntityId => "ids of at most 64 entities, separated by commas",
             Self::Entity => Parameter::Entity.grammar(),
             Self::EndTime | Self::Start | Self::End => Parameter::Time.grammar(),
+            Self::User | Self::Key | Self::Text => "a text without controls, at most 200 bytes",
+            Self::Source => "an address, or a network such as 192.0.2.0/24",
+            Self::Since | Self::Until => {
+                "a moment: a date, with a time of day if wanted, today, yesterday, or how long ago, such as 2h"
+            }
+            Self::Type => "types of records, separated by commas, such as exec,sftp.",
+            Self::Newest => "a number of at most 5 digits",
+            Self::Format => "text or json",
         }
     }
 
@@ -117,7 +159,8 @@ impl Query {
             | Self::NoColors
             | Self::MinimalResponse
             | Self::NoAttributes
-            | Self::ReturnResponse => ["", "1", "true"].contains(&value),
+            | Self::ReturnResponse
+            | Self::IgnoreCase => ["", "1", "true"].contains(&value),
             Self::SignificantChangesOnly => ["0", "1"].contains(&value),
             Self::Location => value == ".local" || Parameter::Mount.takes(value),
             // The Supervisor's own, `^[^\\/]+\.tar$`, without what drives a terminal or could be decoded once more.
@@ -133,8 +176,24 @@ impl Query {
             }
             Self::Entity => entity(value),
             Self::EndTime | Self::Start | Self::End => time(value),
+            Self::User | Self::Key | Self::Text => {
+                let shown = escape(value.as_bytes(), usize::MAX);
+                (1..=TEXT_BYTES).contains(&value.len()) && shown == value.replace('\\', "\\\\")
+            }
+            // What is a moment, a network or a type is for the reader to say.
+            Self::Source => plain(value, "./:"),
+            Self::Since | Self::Until => plain(value, "-:+. "),
+            Self::Type => plain(value, ".,*"),
+            Self::Newest => number(1..=5),
+            Self::Format => ["text", "json"].contains(&value),
         }
     }
+}
+
+/// Letters and digits of ASCII, and `more`.
+fn plain(value: &str, more: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || more.as_bytes().contains(&b);
+    (1..=TEXT_BYTES).contains(&value.len()) && value.bytes().all(fits)
 }
 
 /// What is wrong with a query.
@@ -154,29 +213,35 @@ pub enum QueryFault {
     Value(Query),
 }
 
-/// The query with nothing but `listed` names and values of their grammar, written anew.
-pub(super) fn rebuild(listed: &[Query], query: &str) -> Result<String, QueryFault> {
+/// What the query says: nothing but `listed` names and values of their grammar, decoded.
+pub(super) fn read(listed: &[Query], query: &str) -> Result<Vec<(Query, String)>, QueryFault> {
     if query.len() > QUERY_BYTES {
         return Err(QueryFault::TooLong);
     }
-    let mut seen = Vec::new();
-    let mut rebuilt = Vec::new();
+    let mut seen: Vec<(Query, String)> = Vec::new();
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let known = |query: &&Query| query.name() == name;
         let unknown = || QueryFault::Unknown(escape(name.as_bytes(), SHOWN_NAME_BYTES));
         let query = *listed.iter().find(known).ok_or_else(unknown)?;
-        if seen.contains(&query) && !query.repeats() {
+        if seen.iter().any(|(known, _)| *known == query) && !query.repeats() {
             return Err(QueryFault::Twice(query));
         }
         // A plus is a blank for some readers; and what is not ASCII is always escaped.
         let raw = value.is_ascii() && !value.contains('+');
         let value = percent::decoded(value, |_| true).filter(|value| raw && query.takes(value));
         let value = value.ok_or(QueryFault::Value(query))?;
-        seen.push(query);
-        rebuilt.push(format!("{name}={}", percent::encoded(&value, VALUE_BYTES)));
+        seen.push((query, value.into_owned()));
     }
-    Ok(rebuilt.join("&"))
+    Ok(seen)
+}
+
+/// It, written anew.
+pub(super) fn written(query: &[(Query, String)]) -> String {
+    let pairs = query
+        .iter()
+        .map(|(query, value)| format!("{}={}", query.name(), percent::encoded(value, VALUE_BYTES)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
@@ -184,7 +249,7 @@ mod tests {
     use super::*;
 
     /// All of them.
-    const ALL: [Query; 15] = [
+    const ALL: [Query; 25] = [
         Query::Lines,
         Query::Verbose,
         Query::NoColors,
@@ -200,7 +265,21 @@ mod tests {
         Query::NoAttributes,
         Query::SignificantChangesOnly,
         Query::ReturnResponse,
+        Query::User,
+        Query::Key,
+        Query::Source,
+        Query::Since,
+        Query::Until,
+        Query::Type,
+        Query::Text,
+        Query::IgnoreCase,
+        Query::Newest,
+        Query::Format,
     ];
+
+    fn rebuild(listed: &[Query], query: &str) -> Result<String, QueryFault> {
+        read(listed, query).map(|query| written(&query))
+    }
 
     #[test]
     fn values_keep_to_their_grammar_and_are_written_anew() {
@@ -223,6 +302,14 @@ mod tests {
             (
                 "filter_entity_id=light.a%2Clight.b",
                 "filter_entity_id=light.a,light.b",
+            ),
+            (
+                "text=rm%20-rf%20%2F%20%5C%26&since=2026-08-24%2007:00&newest=50&format=json",
+                "text=rm%20-rf%20%2F%20%5C%26&since=2026-08-24%2007:00&newest=50&format=json",
+            ),
+            (
+                "source=2001:db8::%2F32&type=exec,sftp.&ignore_case",
+                "source=2001:db8::%2F32&type=exec,sftp.&ignore_case=",
             ),
         ] {
             assert_eq!(rebuild(&ALL, given).as_deref(), Ok(out), "{given}");
@@ -256,6 +343,16 @@ mod tests {
             "return_response=%",
             "return_response=%2",
             "return_response=%+1",
+            "text=",
+            "text=a%0Ab",
+            "user=%1B",
+            "key=%E2%80%AE",
+            "source=x%20y",
+            "since=%28",
+            "type=EXEC%27",
+            "newest=123456",
+            "newest=-1",
+            "format=yaml",
         ] {
             assert!(rebuild(&ALL, bad).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::parameter::Parameter;
-use super::query::{self, QueryFault};
+use super::query::{self, Query, QueryFault};
 use super::template::{self, PathFault};
 use super::{Access, Endpoint, Endpoints, Method};
 use crate::model::Role;
@@ -33,6 +33,7 @@ pub enum Verdict<'p> {
 pub struct Call<'p> {
     endpoint: &'p Endpoint,
     values: Vec<(Parameter, String)>,
+    query: Vec<(Query, String)>,
     target: String,
     rule: String,
 }
@@ -54,6 +55,13 @@ impl<'p> Call<'p> {
     #[must_use]
     pub fn value(&self, parameter: Parameter) -> Option<&str> {
         let found = self.values.iter().find(|(known, _)| *known == parameter);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// What its query string says of a name.
+    #[must_use]
+    pub fn asked(&self, query: Query) -> Option<&str> {
+        let found = self.query.iter().find(|(known, _)| *known == query);
         found.map(|(_, value)| value.as_str())
     }
 
@@ -175,16 +183,18 @@ impl Endpoints {
         let values = values.map_err(|parameter| Reason::Parameter(endpoint, parameter))?;
         // The values were taken by the same template; another outcome would be a defect, and no call.
         let mut target = endpoint.path.render(&values).ok_or(Reason::Unlisted)?;
+        let mut asked = Vec::new();
         if let Some(query) = request.query.filter(|query| !query.is_empty()) {
-            let query = query::rebuild(&endpoint.query, query);
-            let query = query.map_err(|fault| Reason::Query(endpoint, fault))?;
+            let read = query::read(&endpoint.query, query);
+            asked = read.map_err(|fault| Reason::Query(endpoint, fault))?;
             target.push('?');
-            target.push_str(&query);
+            target.push_str(&query::written(&asked));
         }
         let values = values.iter().map(|value| (*value).to_owned());
         Ok(Call {
             endpoint,
             values: endpoint.path.parameters().zip(values).collect(),
+            query: asked,
             target,
             rule,
         })
