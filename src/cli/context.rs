@@ -64,6 +64,18 @@ impl Context {
         })
     }
 
+    /// # Errors
+    /// Outside a session, where nobody can be asked about one.
+    pub(super) fn inside(&self) -> Result<(), CliError> {
+        match self.client.has_broker() {
+            true => Ok(()),
+            false => Err(CliError::usage(
+                "there is no session here: the Supervisor is asked without a broker",
+                "this command works inside a session of hassio-sshd, without --endpoint",
+            )),
+        }
+    }
+
     /// Makes a call of the command, with a line that says so if it takes long.
     pub(super) fn ask(&self, given: &Given<'_>, request: Request) -> Result<Answer, CliError> {
         let watch = Watch::of(given, &self.client).filter(|_| self.progress);

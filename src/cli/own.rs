@@ -18,12 +18,7 @@ pub(super) const YES: Opt = switch("yes", "Do not ask").short('y');
 
 /// `session`: the calls by area, where a person reads it.
 pub(super) fn session(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
-    if !context.client.has_broker() {
-        return Err(CliError::usage(
-            "there is no session here: the Supervisor is asked without a broker",
-            "this command works inside a session of hassio-sshd, without --endpoint",
-        ));
-    }
+    context.inside()?;
     let answer = context.ask(given, given.request()?)?;
     if context.printer.format != Format::Table || context.printer.query.is_some() {
         return context.printer.answer(&answer);

@@ -290,6 +290,7 @@ pub(super) enum Live {
     AudioCards,
     Entities,
     Services,
+    Sessions,
 }
 
 pub(super) const fn node(path: &'static str, help: &'static str) -> Node {

@@ -24,5 +24,6 @@ mod login;
 mod options;
 mod processes;
 mod recordings;
+mod sessions;
 mod sftp;
 mod supervisor;

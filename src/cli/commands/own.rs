@@ -1,11 +1,18 @@
 //! What is above all areas, and what belongs to this tool.
 
 use super::*;
-use crate::cli::tree::{get, list, node, post};
-use crate::cli::{banner, completion, jobs, own as code};
+use crate::cli::tree::{Limit, get, list, node, post};
+use crate::cli::{banner, completion, jobs, own as code, sessions};
 use crate::wire::SESSION_PATH;
 
 const JOB: Argument = argument("uuid", "JOB", "Its id; `hassio jobs` lists them").live(Live::Jobs);
+
+const SESSION: Argument = argument(
+    "session",
+    "SESSION",
+    "Its id, the beginning of it, or last; `hassio session list` lists them",
+)
+.live(Live::Sessions);
 
 pub(super) const GENERAL: &[Node] = &[
     node(
@@ -20,6 +27,57 @@ pub(super) const GENERAL: &[Node] = &[
     )
     .also(&["whoami"])
     .runs(code::session, &[get(SESSION_PATH)]),
+    node("session list", "List sessions, the newest last")
+        .more("You see the sessions of your own key, and with the permission `sessions` (the role admin has it) everybody's. All \
+               filters that are given must fit; with --type or --text a session fits if one of its records fits both.\n\
+               \n\
+               Example: hassio session list --since 1d --text secrets.yaml")
+        .also(&["ls", "l"])
+        .with(&[
+            text("user", "Of this user"),
+            text("key", "Whose key has this in its fingerprint or comment"),
+            text("source", "From this address, or network such as 192.0.2.0/24"),
+            text("since", "Running since: 2026-11-24, '2026-11-24 08:30', today, yesterday, 90m, 2h, 3d, 1w"),
+            text("until", "Running before; a day is meant with all of it"),
+            text("type", "With a record of this type, as in exec, or of these, as in sftp.; several with commas"),
+            text("text", "With this in some text of a record: a command, a path, a reason"),
+            switch("ignore-case", "Upper and lower case are the same in --text").short('i'),
+            number("newest", 1, 99_999, "How many at the most; 50 if left out").short('n'),
+        ])
+        .within(Limit::Reload)
+        .runs(sessions::list, &[sessions::LIST]),
+    node("session show", "Show what happened in a session")
+        .more("A timeline: how long after its beginning each thing happened, indented by channel. With --output json, its \
+               records as JSON Lines.")
+        .also(&["info", "in"])
+        .takes(&[SESSION])
+        .within(Limit::Reload)
+        .runs(sessions::show, &[sessions::SHOW]),
+    node("session replay", "Play what a session's terminal showed")
+        .more("Only text, colours, the movement of the cursor and erasing reach your terminal. Ctrl-C or q ends it. Where the \
+               output is no terminal, nothing is waited for; --raw-json gives asciicast, which asciinema plays.\n\
+               \n\
+               That you looked is on record.")
+        .also(&["play"])
+        .takes(&[
+            SESSION,
+            argument("recording", "CHANNEL", "Its channel, or CHANNEL.N for a further recording of it; all if left out")
+                .needed(Needed::No),
+        ])
+        .with(&[
+            text("speed", "How many times as fast, 0.01 to 1000"),
+            text("idle-limit", "The longest wait for what comes next, in seconds; 2 if left out"),
+            text("max", "End after so many seconds"),
+        ])
+        .within(Limit::Reload)
+        .runs(sessions::replay, &[sessions::REPLAY, sessions::SHOW]),
+    node("session kill", "End a session, with all that runs in it")
+        .also(&["end", "stop"])
+        .takes(&[Argument {
+            help: "Its id or the beginning of it; `hassio session list` lists them",
+            ..SESSION
+        }])
+        .runs(sessions::kill, &[sessions::KILL]),
     node("available-updates", "List what can be updated")
         .also(&["updates", "available_updates"])
         .asks(&[get("/available_updates")]),

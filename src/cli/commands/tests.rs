@@ -187,6 +187,8 @@ fn sample(part: &str) -> Option<&'static str> {
         "entity" => "light.kitchen",
         "domain" => "light",
         "service" => "turn_on",
+        "session" => "last",
+        "recording" => "3",
         "timestamp" => "2026-08-24T00:00:00+00:00",
         other => panic!("no sample for {other}"),
     })

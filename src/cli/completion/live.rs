@@ -153,6 +153,7 @@ fn source(kind: Live) -> Source {
         Live::AudioCards => list("/audio/info", "/audio/card", "name", &["driver"]),
         Live::Entities => list("/core/api/states", "", "entity_id", &["state"]),
         Live::Services => list("/core/api/services", "", "domain", &[]),
+        Live::Sessions => list("/sshd/sessions", "/sessions", "sid", &["started", "role"]),
     }
 }
 
