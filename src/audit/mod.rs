@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chain;
+pub mod erasure;
 mod error;
 mod evidence;
 mod file;

@@ -53,6 +53,11 @@ impl Retention {
         self.expiring.push(file);
     }
 
+    /// Whether some wait for that.
+    pub(super) fn is_letting_go(&self) -> bool {
+        !self.expiring.is_empty()
+    }
+
     /// When there is something to do.
     pub(super) fn due(&self, now: Instant) -> Instant {
         if self.queue.is_empty() {

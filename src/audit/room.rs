@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::erasure::Erasure;
 use super::evidence::Evidence;
 use super::file::{Full, Promise, TrailFile};
 use super::fold::{Charge, EARLY_RECORDS, Folds, HELD_RECORDS, Standing};
@@ -40,6 +41,7 @@ pub(super) struct Room {
     pub(super) reserve: Reserve,
     pub(super) retention: Retention,
     pub(super) sweep: Sweep,
+    pub(super) erasure: Erasure,
     pub(super) boot: String,
     pub(super) segment: u64,
     pub(super) ledger: TrailFile,

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::erasure::Erasure;
 use super::error::AuditError;
 use super::evidence::{Evidence, today};
 use super::file::{Promise, TrailFile};
@@ -75,6 +76,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         reserve,
         retention: Retention::new(config.record_days, now),
         sweep: Sweep::new(config.recording_days, config.recording_bytes, now),
+        erasure: Erasure::new(now),
         boot,
         warden,
         outbox: Outbox::default(),
@@ -138,6 +140,7 @@ impl Room {
         // Last: nobody waits for these.
         self.expire(now);
         self.sweep(now);
+        self.erase(now);
         self.reserve.fill(&self.store, now);
         Ok(turn)
     }
@@ -155,6 +158,7 @@ impl Room {
         due.push(self.reserve.due());
         due.push(self.retention.due(Instant::now()));
         due.push(self.sweep.due(Instant::now()));
+        due.push(self.erasure.due());
         due.extend(self.recordings.due(Instant::now()));
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);

@@ -77,7 +77,7 @@ impl Room {
             let Some((lying, reason)) = self.sweep.queue.pop_front() else {
                 break;
             };
-            if self.delete_recording(&lying, reason, now) == Placed::Lost {
+            if self.delete_recording(&lying.path, lying.bytes, reason, now) == Placed::Lost {
                 self.sweep.queue.push_front((lying, reason));
                 self.sweep.look = now + AGAIN;
                 break;
@@ -132,10 +132,16 @@ impl Room {
         !path.ends_with(".zst") || sid.is_none_or(is_open)
     }
 
-    fn delete_recording(&mut self, lying: &Lying, reason: &str, now: Instant) -> Placed {
-        let Lying { path, bytes } = lying;
+    /// Puts it on record that a recording goes; it is removed once that is on the disk.
+    pub(super) fn delete_recording(
+        &mut self,
+        path: &str,
+        bytes: u64,
+        reason: &str,
+        now: Instant,
+    ) -> Placed {
         let file = path.strip_suffix(".zst").unwrap_or(path).to_owned();
-        let (bytes, reason) = (*bytes, reason.to_owned());
+        let reason = reason.to_owned();
         let event = Event::RecordingDelete {
             file,
             bytes,
@@ -144,7 +150,7 @@ impl Room {
         let promise = Some(Promise::Expired);
         let placed = self.ledger(Who::default(), None, &Record::new(event), promise, now);
         if placed == Placed::Taken {
-            self.retention.let_go(path.clone());
+            self.retention.let_go(path.to_owned());
         }
         placed
     }

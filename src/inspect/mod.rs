@@ -1,5 +1,6 @@
 //! What a person asks of the audit trail: `hassio-sshd audit ...`.
 
+mod erase;
 mod list;
 mod replay;
 mod show;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: &AuditCommand) -> u8 {
         AuditCommand::Show(arguments) => show::show(arguments),
         AuditCommand::Tail(arguments) => tail::tail(arguments),
         AuditCommand::Replay(arguments) => replay::replay(arguments),
+        AuditCommand::Erase(arguments) => erase::erase(arguments),
     };
     match done {
         Ok(status) => status,

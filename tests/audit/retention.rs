@@ -217,3 +217,89 @@ fn recordings_go_when_they_are_old_and_when_they_are_too_much() {
         &format!("missing {}", plain(&second)),
     );
 }
+
+#[test]
+fn recordings_go_when_the_owner_orders_it_and_their_sessions_are_over() {
+    let directory = Directory::new();
+    let reader = crate::read::Reader::of(&directory);
+    let erase = |words: &[&str]| reader.run(&[&["erase"], words].concat());
+    let server = Server::start(&directory);
+    let (first, second) = (
+        recorded(&directory, &server, None),
+        recorded(&directory, &server, None),
+    );
+    let there = |file: &str| directory.0.join(file).exists();
+    let sid = |file: &str| file.rsplit('/').nth(1).unwrap().to_owned();
+    // Nothing is meant by nothing, and nobody can be asked.
+    assert_eq!(erase(&[]).status.code(), Some(2));
+    assert_eq!(erase(&[&sid(&first), "--key", "x"]).status.code(), Some(2));
+    assert_eq!(erase(&[&sid(&first)]).status.code(), Some(2));
+    assert_eq!(erase(&[&sid(&first), "7", "-y"]).status.code(), Some(1));
+    let unknown = erase(&["--key", "nobody's", "-y"]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    assert!(there(&first) && there(&second));
+
+    let done = erase(&[&sid(&first), "3", "-y"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert_eq!(done.stdout, b"1 recording deleted\n");
+    assert!(!there(&first) && there(&second));
+    until("the folder of orders goes with the last", || {
+        !there("erase")
+    });
+    let deleted =
+        |record: &Value| record["type"] == "recording.delete" && record["d"]["reason"] == "asked";
+    until("it is on record", || {
+        directory.records("ledger/000001.jsonl").iter().any(deleted)
+    });
+
+    // A session that is open keeps its recording; all others of the key go.
+    let facts = facts();
+    let connection = server.connect(facts.cid, None);
+    opened(server.open(&facts), facts.sid);
+    let start = RecordingEvent::Start(RecordingStart {
+        channel: ChannelNumber(3),
+        terminal: Some(("xterm".to_owned(), 80, 24)),
+        command: None,
+    });
+    let part = RecordingPart {
+        recording: 1,
+        at_ns: 0,
+        event: start,
+    };
+    connection.send(&ReportToAudit::Recording(part)).unwrap();
+    assert_eq!(tell_durably(&connection, shell()), AuditToPeer::Durable(7));
+    let folder = directory
+        .session(facts.sid)
+        .replacen("sessions", "recordings", 1);
+    let open = folder.replace(".jsonl", "/3.cast");
+    until("it is recorded", || there(&open));
+    let done = erase(&["--key", "SHA256:", "-y"]);
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(
+        String::from_utf8_lossy(&done.stderr).contains("its session is open"),
+        "{done:?}"
+    );
+    assert!(!there(&second) && there(&open));
+    closed(server.close(facts.sid), facts.sid);
+    server.stop();
+    directory.must_be("with what is on record gone", 0, "");
+
+    // While the server does not run it is ordered, and nothing but recordings can be.
+    let order = hassio_sshd::audit::erasure::Order::lay(
+        &directory.0,
+        &[
+            "keys/current".to_owned(),
+            "../options.json".to_owned(),
+            open.clone(),
+        ],
+    );
+    let order = order.unwrap();
+    let lies = || there(&open) || there(&format!("{open}.zst"));
+    assert!(!order.is_done() && lies());
+    let server = Server::start(&directory);
+    server.server_start();
+    until("the order is done", || order.is_done());
+    assert!(there("keys/current") && !lies());
+    server.stop();
+    directory.must_be("after an order that waited", 0, "");
+}

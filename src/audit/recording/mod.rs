@@ -384,6 +384,13 @@ impl Recordings {
         });
     }
 
+    /// Whether it waits to be compressed, or is being.
+    pub(super) fn is_sealing(&self, id: &str) -> bool {
+        let waiting = self.waiting.iter();
+        let working = self.sealing.iter().map(Seal::plain);
+        waiting.chain(working).any(|plain| plain.name.id() == id)
+    }
+
     fn seal_later(&mut self, plain: Plain) {
         if self.waiting.len() < WAITING {
             self.waiting.push_back(plain);

@@ -78,6 +78,21 @@ pub enum AuditCommand {
         after_help = READING
     )]
     Replay(ReplayArguments),
+    /// Delete recordings: one, a session's, or those of all sessions that fit
+    #[command(
+        long_about = "Deletes recordings, as where a password was shown, or a user wants his to be gone: of one session, or of \
+        all sessions that fit the filters. Records stay. The deletion is itself on record, with what and how much it was, so \
+        the trail verifies as complete; who asked for it is root, and not known any better.\n\n\
+        The server does it, within seconds, or when it runs again. Recordings of a session that is open stay: \
+        end it first.",
+        after_long_help = "Examples:\n  \
+        hassio-sshd audit erase 01a20d03-2a16 3\n  \
+        hassio-sshd audit erase --key SHA256:+Y4WkCxKUD3ujRICn --until 2026-11-24\n\n\
+        Exit status: 0 all are deleted; 1 some are not, or not yet, or there are none; 2 the command line cannot be used.",
+        group = clap::ArgGroup::new("what").required(true).multiple(true)
+            .args(["session_id", "user", "key", "source", "since", "until", "types", "text"])
+    )]
+    Erase(EraseArguments),
 }
 
 /// Where the trail is.
@@ -142,6 +157,26 @@ pub struct ListArguments {
     /// Print JSON Lines
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `audit erase`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct EraseArguments {
+    /// Where the trail is.
+    #[command(flatten)]
+    pub trail: TrailArguments,
+    /// The session's id, the beginning of it, or `last`
+    #[arg(id = "session_id", value_name = "SESSION", conflicts_with_all = ["user", "key", "source", "since", "until", "types", "text"])]
+    pub session: Option<String>,
+    /// The channel's number, or NUMBER.N for a further recording of it [default: all]
+    #[arg(requires = "session_id")]
+    pub channel: Option<String>,
+    /// What sessions are meant.
+    #[command(flatten)]
+    pub filter: FilterArguments,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// The arguments of `audit show`.

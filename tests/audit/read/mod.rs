@@ -17,12 +17,12 @@ mod strange;
 mod tail;
 
 /// The program on a trail. Its data folder is made for it: the trail is the folder's `audit`.
-struct Reader {
+pub(crate) struct Reader {
     data: PathBuf,
 }
 
 impl Reader {
-    fn of(directory: &Directory) -> Self {
+    pub(crate) fn of(directory: &Directory) -> Self {
         let data = std::env::temp_dir().join(format!("hassio-sshd-read-{}", SessionId::new()));
         fs::create_dir(&data).unwrap();
         std::os::unix::fs::symlink(&directory.0, data.join("audit")).unwrap();
@@ -37,7 +37,7 @@ impl Reader {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
     }
 
