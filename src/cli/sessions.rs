@@ -74,7 +74,7 @@ pub(super) fn list(context: &Context, given: &Given<'_>) -> Result<(), CliError>
         return Ok(());
     }
     let rows = sessions.map(|sessions| rows(sessions)).unwrap_or_default();
-    context.printer.data(&json!(rows))
+    context.printer.data(&json!({ "sessions": rows }))
 }
 
 /// The columns that a person looks for.

@@ -10,7 +10,7 @@ const JOB: Argument = argument("uuid", "JOB", "Its id; `hassio jobs` lists them"
 const SESSION: Argument = argument(
     "session",
     "SESSION",
-    "Its id, the beginning of it, or last; `hassio session list` lists them",
+    "Its id, the beginning of it, or last for the last other one; `hassio session list` lists them",
 )
 .live(Live::Sessions);
 

@@ -64,6 +64,13 @@ const COLUMNS: &[(&str, &[&str])] = &[
         &["name", "type", "usage", "server", "share", "path", "state"],
     ),
     ("repositories", &["slug", "name", "source", "maintainer"]),
+    (
+        "sessions",
+        &[
+            "session", "started", "role", "key", "from", "first", "ended", "seconds", "calls",
+            "refused",
+        ],
+    ),
     ("suggestions", &["uuid", "type", "context", "reference"]),
     (
         "users",
@@ -375,6 +382,8 @@ fn is_whole(column: &str) -> bool {
         "address",
         "date",
         "created",
+        "started",
+        "from",
         "serial",
         "dev_path",
     ];
