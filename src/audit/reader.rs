@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use jiff::ZonedDateTime;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -140,7 +140,7 @@ fn respond(
             out.write_all(shown_json(&found.to_string()).as_bytes())?;
         }
         Wanted::Session { session, form } => {
-            let file = find(trail, &question.whose, session)?;
+            let file = find(trail, question, session)?;
             out.found(Subject::Session(file.sid))?;
             match form {
                 Form::Json => show_json(trail, file, out)?,
@@ -161,7 +161,7 @@ fn respond(
             }
         }
         Wanted::Recording { session, recording } => {
-            let file = find(trail, &question.whose, session)?;
+            let file = find(trail, question, session)?;
             let all = recordings(trail, file);
             let Some(found) = all.iter().find(|one| one.name() == *recording) else {
                 return Err(No::NotThere(without(file, recording, &all)));
@@ -172,9 +172,11 @@ fn respond(
     Ok(())
 }
 
-/// The session, of those that whoever asks may see.
-fn find(trail: &Trail, whose: &Whose, text: &str) -> Result<SessionFile, No> {
-    let sees = |file| match whose {
+/// The session, of those that whoever asks may see; the last one is the last other one.
+fn find(trail: &Trail, question: &Question, text: &str) -> Result<SessionFile, No> {
+    let whose = &question.whose;
+    let sees = |file: SessionFile| match whose {
+        _ if text == "last" && file.sid == question.by => false,
         Whose::Everybodys => true,
         Whose::OfKey(_) | Whose::OfPassword => {
             owner(trail, file).is_some_and(|key| sees(whose, &key))
@@ -193,7 +195,8 @@ fn sees(whose: &Whose, key: &str) -> bool {
 }
 
 fn list(trail: &Trail, zone: TimeZone, whose: &Whose, search: &Search) -> Result<Value, No> {
-    let now = ZonedDateTime::now().with_time_zone(zone);
+    // Not by way of this machine's zone, whose file cannot be read here.
+    let now = Timestamp::now().to_zoned_datetime(zone);
     let filter = Filter::of(search, &now).map_err(|fault| No::Unfit(fault.to_string()))?;
     let mut found = sessions(trail, &filter);
     found.retain(|session| sees(whose, &session.key));

@@ -140,7 +140,8 @@ pub(super) async fn answer(
             return Err(unread());
         }
     };
-    read(broker, session, Question { whose, what }).await
+    let by = session.sid;
+    read(broker, session, Question { by, whose, what }).await
 }
 
 /// Everybody's sessions where the role may see them, else those with the same key; all with the password are one.

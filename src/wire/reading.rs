@@ -11,6 +11,8 @@ pub const SESSIONS_PATH: &str = "/sshd/sessions";
 /// A question, and whose sessions the answer may be about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
+    /// The session that asks.
+    pub by: SessionId,
     /// Others are as if they were not there.
     pub whose: Whose,
     /// What is asked.
@@ -35,7 +37,7 @@ pub enum Wanted {
     List(Search),
     /// What one did.
     Session {
-        /// Its id, the beginning of one, or `last`.
+        /// Its id, the beginning of one, or `last`: the last one but that which asks.
         session: String,
         /// How it is shown.
         form: Form,

@@ -26,6 +26,7 @@ fn server() -> Server {
     let setup = Setup {
         options: json!({ "authorized_keys": lines }),
         supervisor: true,
+        zone: Some("Asia/Tokyo"),
         ..Setup::default()
     };
     Server::at(dir, setup)
@@ -112,7 +113,7 @@ fn one_sees_the_sessions_of_ones_own_key_and_admin_those_of_all() {
     let found = seen(
         &server,
         "admin",
-        "--text of-observer --type exec --until 1m",
+        "--text of-observer --type exec --until 1m --since today",
     );
     assert!(found.is_empty(), "{found:#?}");
     // Nothing is said of others' but that there is no such session.
@@ -129,7 +130,14 @@ fn one_sees_the_sessions_of_ones_own_key_and_admin_those_of_all() {
         );
         assert!(!done.stdout.contains("of-admin"), "{done:?}");
     }
+    // The last one is another's than whoever asks.
+    let last = run_as(&server, "admin", "hassio session show last");
+    assert!(
+        !last.good().contains("hassio session show last"),
+        "{last:?}"
+    );
     let done = run_as(&server, "admin", &format!("hassio session show {of_key}"));
+    assert!(done.stdout.contains("+09:00"), "{done:?}");
     assert!(
         done.good().contains("$ echo of-key") && done.stdout.contains("login"),
         "{done:?}"

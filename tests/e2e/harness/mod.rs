@@ -36,6 +36,8 @@ pub struct Setup {
     pub arguments: Vec<String>,
     /// A folder that is `/etc` for the server.
     pub etc: Option<PathBuf>,
+    /// The server's `TZ`.
+    pub zone: Option<&'static str>,
     /// A file for what the Supervisor was asked.
     pub log_requests: bool,
     /// Whether the server's processes are a group of their own, as under a shell or a service manager.
@@ -50,6 +52,7 @@ impl Default for Setup {
             config: |_| {},
             arguments: Vec::new(),
             etc: None,
+            zone: None,
             log_requests: false,
             own_group: false,
         }
@@ -148,6 +151,9 @@ impl Server {
             command = with_etc(&command, etc);
         }
         command.args(["--listen", "127.0.0.1:0"]);
+        if let Some(zone) = setup.zone {
+            command.env("TZ", zone);
+        }
         if let Some(address) = address {
             command
                 .env("SUPERVISOR_TOKEN", TOKEN)
