@@ -1,7 +1,8 @@
 //! Backups: made and put back in whole or in part, and carried in and out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use super::CliError;
-use super::client::{Body, Request, Streamed};
+use super::client::{Request, Streamed, Upload};
 use super::context::Context;
 use super::given::{Given, query_value};
 use super::output::{bytes as shown_bytes, note};
@@ -338,44 +339,50 @@ pub(super) const UPLOAD: Call = post("/backups/new/upload");
 
 /// `backups upload`.
 pub(super) fn upload(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
-    let path = given.text("file").unwrap_or("-");
-    let (source, length): (Box<dyn Read + Send>, _) = if path == "-" {
-        (Box::new(io::stdin()), None)
-    } else {
-        let failed = |source| CliError::File {
-            what: "read",
-            path: path.into(),
-            source,
-        };
-        let file = File::open(path).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
-        if about.is_dir() {
-            return Err(CliError::usage(
-                format!("{path} is a folder"),
-                "FILE is a backup's .tar",
-            ));
-        }
-        (Box::new(file), about.is_file().then_some(about.size()))
-    };
-    // With nothing in it, it is refused in the server's own words.
-    // An answer that comes before the end of a long body is lost to reqwest's blocking client, so it is asked first.
-    let (source, length): (Box<dyn Read + Send>, _) = match context.is_refused(UPLOAD) {
-        true => (Box::new(io::empty()), Some(0)),
-        false => (source, length),
-    };
+    let name = given.text("file").unwrap_or("-");
+    let (file, length) = source(name)?;
     let meter = Meter::new(length, 0);
     let line = meter.show(context);
-    let (kind, reader, length) = multipart(source, length, Arc::clone(&meter.count));
-    let mut request =
-        Request::new(super::tree::Method::Post, upload_path(given)).within(Limit::None);
-    request.body = Body::Stream {
-        kind,
-        reader,
+    // 122 random bits: no file has them by chance, and who makes a file cannot know them.
+    let boundary = uuid::Uuid::now_v7().simple().to_string();
+    let answer = context.client.upload(Upload {
+        path: upload_path(given),
+        kind: format!("multipart/form-data; boundary={boundary}"),
+        head: format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"backup.tar\"\r\n\
+             Content-Type: application/tar\r\n\r\n"
+        ),
+        file,
+        name: name.into(),
         length,
-    };
-    let answer = context.client.ask(request);
+        tail: format!("\r\n--{boundary}--\r\n"),
+        count: Arc::clone(&meter.count),
+    });
     line.end();
     context.printer.answer(&answer?)
+}
+
+/// What is to be sent, and how long it is, where that is known.
+fn source(name: &str) -> Result<(File, Option<u64>), CliError> {
+    if name == "-" {
+        let stdin = io::stdin().as_fd().try_clone_to_owned();
+        return Ok((stdin.map_err(CliError::Read)?.into(), None));
+    }
+    let failed = |source| CliError::File {
+        what: "read",
+        path: name.into(),
+        source,
+    };
+    let file = File::open(name).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    if about.is_dir() {
+        return Err(CliError::usage(
+            format!("{name} is a folder"),
+            "FILE is a backup's .tar",
+        ));
+    }
+    let length = about.is_file().then_some(about.size());
+    Ok((file, length))
 }
 
 fn upload_path(given: &Given<'_>) -> String {
@@ -386,49 +393,10 @@ fn upload_path(given: &Given<'_>) -> String {
     if let Some(name) = given.text("filename") {
         query.push(format!("filename={}", query_value(name)));
     }
-    let path = "/backups/new/upload";
+    let path = UPLOAD.path;
     if query.is_empty() {
         path.to_owned()
     } else {
         format!("{path}?{}", query.join("&"))
-    }
-}
-
-/// A file as the only part of a form (RFC 7578), without ever holding it.
-fn multipart(
-    source: Box<dyn Read + Send>,
-    length: Option<u64>,
-    count: Arc<AtomicU64>,
-) -> (String, Box<dyn Read + Send>, Option<u64>) {
-    // 122 random bits: no file has them by chance, and who makes a file cannot know them.
-    let boundary = uuid::Uuid::now_v7().simple().to_string();
-    let head = format!(
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"backup.tar\"\r\n\
-         Content-Type: application/tar\r\n\r\n"
-    );
-    let tail = format!("\r\n--{boundary}--\r\n");
-    let frame = u64::try_from(head.len() + tail.len()).unwrap_or(0);
-    let whole = length.map(|length| length + frame);
-    let reader = io::Cursor::new(head)
-        .chain(Counted { source, count })
-        .chain(io::Cursor::new(tail));
-    (
-        format!("multipart/form-data; boundary={boundary}"),
-        Box::new(reader),
-        whole,
-    )
-}
-
-struct Counted {
-    source: Box<dyn Read + Send>,
-    count: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.source.read(buffer)?;
-        self.count
-            .fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
-        Ok(length)
     }
 }

@@ -15,11 +15,17 @@ use super::tree::{Limit, Method};
 use crate::model::escape;
 use crate::wire::limits::{API_ANSWER_BYTES, API_ERROR_BYTES};
 
+mod upload;
+
+pub(super) use upload::Upload;
+
 /// How long a connection may take: whoever it is to is on the same machine or network.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// The broker has time limits of its own, and says more when one is over: it gets this much more time.
 const BROKERS_TIME: Duration = Duration::from_secs(15);
+
+const USER_AGENT: &str = concat!("hassio/", env!("CARGO_PKG_VERSION"));
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -59,13 +65,6 @@ pub(super) enum Body {
     Json(Value),
     /// Anything.
     Bytes(Vec<u8>),
-    /// What a reader gives.
-    Stream {
-        kind: String,
-        reader: Box<dyn Read + Send>,
-        /// How long it is, where that is known.
-        length: Option<u64>,
-    },
 }
 
 impl Request {
@@ -179,14 +178,7 @@ impl Client {
         let mut sent = http
             .request(method, format!("{origin}{}", request.path))
             .header(ACCEPT, request.accept);
-        if let (Place::Address(_), Some(token)) = (&self.place, &self.token) {
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-                CliError::usage(
-                    "the token has a character that no token has",
-                    "see --api-token",
-                )
-            })?;
-            value.set_sensitive(true);
+        if let Some(value) = self.authorization()? {
             sent = sent.header(AUTHORIZATION, value);
         }
         if let Some(range) = &request.range {
@@ -200,14 +192,6 @@ impl Client {
             Body::Bytes(bytes) => sent
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .body(bytes),
-            Body::Stream {
-                kind,
-                reader,
-                length,
-            } => sent.header(CONTENT_TYPE, kind).body(match length {
-                Some(length) => blocking::Body::sized(reader, length),
-                None => blocking::Body::new(reader),
-            }),
         };
         let response = sent
             .send()
@@ -226,6 +210,21 @@ impl Client {
         })
     }
 
+    /// The token goes to an address only.
+    fn authorization(&self) -> Result<Option<HeaderValue>, CliError> {
+        let (Place::Address(_), Some(token)) = (&self.place, &self.token) else {
+            return Ok(None);
+        };
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            CliError::usage(
+                "the token has a character that no token has",
+                "see --api-token",
+            )
+        })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
     fn http(&self, limit: Option<Duration>) -> Result<blocking::Client, CliError> {
         let mut made = self.http.borrow_mut();
         if let Some((_, http)) = made.iter().find(|(of, _)| *of == limit) {
@@ -238,7 +237,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .http1_only()
-            .user_agent(concat!("hassio/", env!("CARGO_PKG_VERSION")));
+            .user_agent(USER_AGENT);
         let builder = match &self.place {
             Place::Socket(path) => builder.unix_socket(path.clone()),
             Place::Address(_) => builder,
@@ -290,10 +289,6 @@ fn described(body: &Body) -> String {
         }
         Body::Json(_) => " with JSON".to_owned(),
         Body::Bytes(bytes) => format!(" with {} bytes", bytes.len()),
-        Body::Stream { length, .. } => match length {
-            Some(length) => format!(" with {length} bytes"),
-            None => " with a stream".to_owned(),
-        },
     }
 }
 
@@ -311,12 +306,7 @@ impl Streamed {
 
     /// Its media type, without parameters.
     pub(super) fn kind(&self) -> String {
-        let kind = self.header("content-type").unwrap_or_default();
-        kind.split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
+        media_type(self.header("content-type").unwrap_or_default())
     }
 
     /// Reads all of it.
@@ -356,6 +346,12 @@ impl Streamed {
             }
         }
     }
+}
+
+/// A `Content-Type` without parameters.
+fn media_type(kind: &str) -> String {
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().to_ascii_lowercase()
 }
 
 fn broken(error: &std::io::Error, limit: Option<Duration>, effect: Effect) -> CliError {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hassio_sshd::wire::{ApiDecision, Event};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Scratch, Session, Supervisor, until};
+use crate::harness::{Broker, Scratch, Session, Supervisor, TOKEN, until};
 use crate::process::Process;
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -303,11 +303,35 @@ fn an_answer_that_comes_before_the_end_of_an_upload_can_be_read() {
         );
     }
     let file = process.broker.scratch.path("a backup.tar");
-    std::fs::write(&file, vec![0; LENGTH]).unwrap();
-    let output = operator.hassio(&["backups", "upload", file.to_str().unwrap()]);
-    let text = crate::harness::err(&output);
-    assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.contains("the role admin would do"), "{text}");
+    // Nobody: port 1 is not listened on.
+    let away = Broker::start(Scratch::new(), "http://127.0.0.1:1", Some(TOKEN));
+    let nobody = away.open("admin");
+    for length in [1024, 400 * 1024 * 1024] {
+        std::fs::File::create(&file)
+            .unwrap()
+            .set_len(length)
+            .unwrap();
+        for (session, more, code, said) in [
+            (&operator, &[][..], 3, "the role admin would do"),
+            (&admin, &["--filename", "x.zip"], 2, "bad request: "),
+            (
+                &nobody,
+                &[],
+                4,
+                "cannot reach the Supervisor at http://127.0.0.1:1",
+            ),
+        ] {
+            let words = ["backups", "upload", file.to_str().unwrap()];
+            let output = session.hassio(&[&words, more].concat());
+            let text = crate::harness::err(&output);
+            assert_eq!(output.status.code(), Some(code), "{length}: {text}");
+            assert!(text.contains(said), "{length}: {text}");
+            assert!(
+                !text.contains("may be doing") && !text.contains("may have"),
+                "{text}"
+            );
+        }
+    }
     assert!(!supervisor.paths().contains(&upload.to_owned()));
 }
 

@@ -2,7 +2,6 @@ use super::apps::APPS;
 use super::*;
 use crate::cli::backups;
 use crate::cli::tree::{Limit, delete, former, get, list, node, post};
-use crate::wire::SESSION_PATH;
 
 const BACKUP: Argument = argument("slug", "SLUG", "Which backup; `hassio backups` lists them")
     .to(To::Slug)
@@ -139,6 +138,6 @@ pub(super) const NODES: &[Node] = &[
             Opt { field: "", send: Send::Own, ..LOCATIONS },
         ])
         .within(Limit::None)
-        .runs(backups::upload, &[get(SESSION_PATH), post("/backups/new/upload")]),
+        .runs(backups::upload, &[backups::UPLOAD]),
     former("backups list", "backups"),
 ];
