@@ -50,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let hidden = arguments.get(1).and_then(|word| word.to_str());
     let done = match hidden {
         Some("__complete") => return completion::answer(arguments.get(2..).unwrap_or_default()),
+        Some(query::WORD) => return query::answer(),
         Some("__docs") => docs::print_page(),
         _ => attempt(&arguments),
     };

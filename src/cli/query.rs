@@ -1,58 +1,31 @@
-//! `--query`: a filter of jq's language over the answer's data, by jaq. Nothing in it reads anything but that data: there
-//! are no files, no environment and no clock.
+//! `--query`: a filter of jq's language over the answer's data. It is carried out by a process of its own, since a filter that
+//! goes too deep uses up the stack, and that ends a process without a word.
 
-use std::fmt::Write as _;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
-use jaq_core::load::{Arena, File, Loader};
-use jaq_core::{Ctx, Vars, data, unwrap_valr};
-use jaq_json::Val;
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde_json::Value;
 
-use super::CliError;
-use crate::model::escape;
+use super::{CliError, Exit};
+use crate::model::cut;
+
+mod filter;
+
+use filter::Fault;
 
 /// The longest filter that is read.
 const QUERY_BYTES: usize = 16 * 1024;
 
-/// The most values that a filter may give.
-const VALUES: usize = 100_000;
+/// How deep its brackets may go: people write a few.
+const NESTED: usize = 200;
 
-/// Definitions of jaq's that need its crates for regular expressions, dates, encodings and mathematics, which we leave
-/// out, or that would end the program.
-const LEFT_OUT: &[&str] = &[
-    "stderr",
-    "debug",
-    "halt",
-    "halt_error",
-    "logb",
-    "significand",
-    "pow10",
-    "drem",
-    "nexttoward",
-    "scalb",
-    "gamma",
-    "test",
-    "scan_",
-    "match",
-    "capture",
-    "splits",
-    "sub",
-    "gsub",
-    "scan",
-    "todate",
-    "fromdate",
-    "date",
-    "dateadd",
-    "datesub",
-    "capture_of_match",
-    "@html",
-    "@htmld",
-    "@uri",
-    "@urid",
-    "@base64",
-    "@base64d",
-    "@sh",
-];
+/// How much of a filter, and of what is wrong with it, is shown.
+const SHOWN_BYTES: usize = 200;
+
+/// The word by which the program is told to be that process.
+pub(super) const WORD: &str = "__query";
 
 /// A filter.
 pub(super) struct Query(String);
@@ -64,193 +37,134 @@ impl Query {
         if text.len() > QUERY_BYTES {
             return Err(no_filter(text, "it is too long"));
         }
-        let query = Self(text.to_owned());
-        if defines(text) {
-            return Err(no_filter(
-                text,
-                "it defines filters of its own, which could call themselves for ever",
-            ));
+        if nested(text) > NESTED {
+            return Err(no_filter(text, "it goes too deep"));
         }
+        let query = Self(text.to_owned());
         // Compiled for the message, before anything is asked; once more with the data.
-        query.run(&Value::Null, Mode::Check).map(|_| query)
+        query.run(None).map(|_| query)
     }
 
     /// What the filter makes of the data.
     pub(super) fn apply(&self, data: &Value) -> Result<Vec<Value>, CliError> {
-        self.run(data, Mode::Apply)
+        let text = self.run(Some(data))?;
+        let values = text.lines().map(serde_json::from_str);
+        values
+            .collect::<Result<_, _>>()
+            .map_err(|_| no_filter(&self.0, "its result is no JSON, or goes too deep"))
     }
 
-    fn run(&self, data: &Value, mode: Mode) -> Result<Vec<Value>, CliError> {
-        let arena = Arena::default();
-        let program = File {
-            code: self.0.as_str(),
-            path: (),
-        };
-        let kept = jaq_std::defs().filter(|def| {
-            let by_expression = def.name == "split" && def.args.len() == 2;
-            !(by_expression || LEFT_OUT.contains(&def.name))
-        });
-        let definitions = jaq_core::defs().chain(kept).chain(jaq_json::defs());
-        let functions = jaq_core::funs::<data::JustLut<Val>>()
-            .chain(jaq_std::base_funs())
-            .chain(jaq_json::funs());
-        let modules = Loader::new(definitions)
-            .load(&arena, program)
-            .map_err(|errors| no_filter(&self.0, &syntax(&errors)))?;
-        let filter = jaq_core::Compiler::default()
-            .with_funs(functions)
-            .compile(modules)
-            .map_err(|errors| {
-                let unknown = errors.iter().flat_map(|(_, errors)| errors).next();
-                no_filter(
-                    &self.0,
-                    &unknown.map_or_else(String::new, |(name, _)| format!("there is no {name}")),
-                )
-            })?;
-        if mode == Mode::Check {
-            return Ok(Vec::new());
+    /// What the other process says.
+    fn run(&self, data: Option<&Value>) -> Result<String, CliError> {
+        let (status, text) = self.ask(data).map_err(|source| CliError::File {
+            what: "run",
+            path: ITSELF.into(),
+            source,
+        })?;
+        match status.code() {
+            Some(DONE) => Ok(text),
+            Some(NO_FILTER) => Err(no_filter(&self.0, &text)),
+            Some(FAILED) => Err(CliError::Failed(format!("--query: {}", shown(&text)))),
+            // By a signal, mostly.
+            _ => Err(no_filter(
+                &self.0,
+                "it goes too deep, or needs too much memory",
+            )),
         }
-        let failed = |why: &dyn std::fmt::Display| {
-            CliError::Failed(escape(format!("--query: {why}").as_bytes(), 500))
-        };
-        let input = jaq_json::read::parse_single(data.to_string().as_bytes())
-            .map_err(|error| failed(&error))?;
-        let context = Ctx::<data::JustLut<Val>>::new(&filter.lut, Vars::new([]));
-        let mut values = Vec::new();
-        for value in filter.id.run((context, input)).map(unwrap_valr) {
-            if values.len() >= VALUES {
-                return Err(failed(&format!("it gives more than {VALUES} values")));
-            }
-            let mut text = String::new();
-            let value = value.map_err(|error| failed(&error))?;
-            // Writing to a String cannot fail.
-            write!(text, "{value}").unwrap_or_default();
-            values.push(serde_json::from_str(&text).map_err(|_| failed(&"the result is no JSON"))?);
+    }
+
+    fn ask(&self, data: Option<&Value>) -> io::Result<(ExitStatus, String)> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program starts itself, with its own rights and nothing else"
+        )]
+        let mut child = Command::new(ITSELF)
+            .arg0("hassio")
+            .arg(WORD)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut text = serde_json::to_string(&self.0)?;
+        text.push('\n');
+        if let Some(data) = data {
+            text.push_str(&data.to_string());
         }
-        Ok(values)
+        if let Some(mut stdin) = child.stdin.take() {
+            // It reads all of it before it says anything; one that is dead shows that by its status.
+            stdin.write_all(text.as_bytes()).unwrap_or_default();
+        }
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status, said))
     }
 }
 
-/// Whether a word `def` stands in the filter, outside of texts and names. An endless recursion would use up the stack, and
-/// that ends a program without a word.
-fn defines(text: &str) -> bool {
-    let mut quoted = false;
-    let mut word = String::new();
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            // What is in a text may be a filter again: `"\\(def f: f; f)"`.
-            '\\' if quoted => quoted = characters.next() != Some('('),
-            '"' => quoted = !quoted,
-            _ if quoted => continue,
-            c if c.is_alphanumeric() || "_.$@".contains(c) => {
-                word.push(c);
-                continue;
-            }
+/// The program that is running, also where its file was replaced meanwhile.
+const ITSELF: &str = "/proc/self/exe";
+
+const DONE: i32 = 0;
+const FAILED: i32 = 1;
+const NO_FILTER: i32 = 2;
+
+/// `hassio __query`, as [`Query`] calls it: the filter is the first line of standard input, as JSON, the data is the rest. On
+/// standard output come values, one in a line, or what is wrong.
+pub(super) fn answer() -> ExitCode {
+    // What is in a crashed one is the answer, which is no matter for a core file; neither is worth an error.
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).unwrap_or_default();
+    set_parent_process_death_signal(Some(Signal::KILL)).unwrap_or_default();
+    let done = || -> Result<Vec<String>, Fault> {
+        let unread = |why: &dyn std::fmt::Display| Fault::Data(why.to_string());
+        let mut input = Vec::new();
+        io::stdin()
+            .read_to_end(&mut input)
+            .map_err(|error| unread(&error))?;
+        let end = input.iter().position(|byte| *byte == b'\n');
+        let (filter, data) = input.split_at(end.unwrap_or(input.len()));
+        let filter: String = serde_json::from_slice(filter).map_err(|error| unread(&error))?;
+        let data = data.trim_ascii();
+        filter::run(&filter, (!data.is_empty()).then_some(data))
+    };
+    let (exit, text) = match done() {
+        Ok(values) => (Exit::Done, values.join("\n")),
+        Err(Fault::Data(why)) => (Exit::Failed, why),
+        Err(Fault::Filter(why)) => (Exit::Usage, why),
+    };
+    let written = io::stdout().write_all(text.as_bytes());
+    match written {
+        Ok(()) => exit.into(),
+        Err(_) => Exit::Unreachable.into(),
+    }
+}
+
+/// How deep the brackets in a text go, wherever they stand.
+fn nested(text: &str) -> usize {
+    let (mut depth, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if std::mem::take(&mut word) == "def" {
-            return true;
-        }
+        most = most.max(depth);
     }
-    word == "def"
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Check,
-    Apply,
-}
-
-fn syntax(errors: &jaq_core::load::Errors<&str, ()>) -> String {
-    use jaq_core::load::Error;
-    let near = errors.iter().find_map(|(_, error)| match error {
-        Error::Lex(found) => found.first().map(|(_, rest)| *rest),
-        Error::Parse(found) => found.first().map(|(_, rest)| *rest),
-        Error::Io(_) => None,
-    });
-    match near {
-        Some(rest) if !rest.is_empty() => format!("it cannot be read from '{rest}' on"),
-        Some(_) => "it ends too early".to_owned(),
-        None => "it cannot be read".to_owned(),
-    }
+    most
 }
 
 fn no_filter(text: &str, why: &str) -> CliError {
     CliError::usage(
-        escape(format!("'{text}' is no filter: {why}").as_bytes(), 300),
+        format!("'{}' is no filter: {}", shown(text), shown(why)),
         "--query takes a jq filter, as in .version or '.addons[] | select(.state == \"started\") | .slug'",
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn asked(query: &str) -> Result<Vec<Value>, CliError> {
-        let data = json!({ "a": [{ "slug": "x", "n": 1, "on": true }, { "slug": "y", "n": 2.5, "on": false }], "v": "1.2" });
-        Query::parse(query)?.apply(&data)
-    }
-
-    #[test]
-    fn what_people_use_of_jq_works() {
-        for (query, expected) in [
-            (".", 1),
-            (".a[]", 2),
-            (".a | length", 1),
-            ("to_entries", 1),
-            (".a | keys", 1),
-            ("empty", 0),
-        ] {
-            assert_eq!(asked(query).unwrap().len(), expected, "{query}");
-        }
-        for (query, expected) in [
-            (".v", json!("1.2")),
-            (".a[0].slug", json!("x")),
-            (".a | map(select(.on)) | length", json!(1)),
-            (".a | sort_by(-.n) | .[0].slug", json!("y")),
-            ("[.a[].slug] | join(\",\")", json!("x,y")),
-            (".v | split(\".\")", json!(["1", "2"])),
-            (".v | startswith(\"1\")", json!(true)),
-            (".missing", Value::Null),
-            ("{v, n: (.a | length)}", json!({ "v": "1.2", "n": 2 })),
-            (".a | group_by(.on) | length", json!(2)),
-            ("\"\\(.v) ok\"", json!("1.2 ok")),
-            (".def", Value::Null),
-            ("\"def f\"", json!("def f")),
-        ] {
-            assert_eq!(asked(query).unwrap(), [expected], "{query}");
-        }
-    }
-
-    #[test]
-    fn wrong_filters_say_what_is_wrong() {
-        for query in [
-            ".a[",
-            "nonsense",
-            "halt",
-            "env",
-            "$ENV",
-            "input",
-            "now",
-            ". |",
-            "",
-            "import \"x\" as x; .",
-            "def f: 1 + f; f",
-            "\"\\(def f: 1 + f; f)\"",
-        ] {
-            match asked(query) {
-                Err(CliError::Usage { what, .. }) => {
-                    assert!(what.contains("is no filter: "), "{what}")
-                }
-                other => panic!("{query}: {other:?}"),
-            }
-        }
-        assert!(matches!(asked(".a | .b"), Err(CliError::Failed(_))));
-        match asked("range(200000)") {
-            Err(CliError::Failed(what)) => assert!(what.contains("more than"), "{what}"),
-            other => panic!("{other:?}"),
-        }
-    }
+fn shown(text: &str) -> String {
+    let begin = cut(text, SHOWN_BYTES);
+    let dots = if begin.len() < text.len() { "…" } else { "" };
+    format!("{begin}{dots}")
 }

@@ -81,6 +81,45 @@ fn an_unknown_command_is_answered_with_near_ones_and_nothing_is_asked() {
 }
 
 #[test]
+fn a_filter_that_uses_up_the_stack_is_an_error_as_any_other() {
+    let setup = Setup::new(|_| ok(&json!({ "version": "1" })));
+    let many = |bracket: &str| bracket.repeat(7000);
+    for (filter, asks) in [
+        ("\"\\(1)\" | def f: [f]; f".to_owned(), true),
+        ("# \"\ndef f: 1+f; f".to_owned(), true),
+        ("def f: 1 + f; f".to_owned(), true),
+        (format!("{}1{}", many("("), many(")")), false),
+        (format!("{}1{}", many("["), many("]")), false),
+        ("-".repeat(12_000) + "1", false),
+        ("reduce range(300000) as $i (.; [.]) | 1".to_owned(), true),
+        ("last(limit(50000; recurse([.])))".to_owned(), true),
+    ] {
+        setup.requests.clear();
+        let run = setup.command("info --query").word(&filter).run();
+        let begin: String = filter.chars().take(20).collect();
+        assert_eq!(
+            (run.code, run.out.as_str()),
+            (Some(2), ""),
+            "{begin}: {run:?}"
+        );
+        assert!(
+            run.err.starts_with("Error: ")
+                && run.err.contains("is no filter: ")
+                && run.err.contains("goes too deep")
+                && run.err.lines().count() == 2,
+            "{begin}: {run:?}"
+        );
+        // What cannot even be read is answered before anything is asked.
+        assert_eq!(!setup.requests.all().is_empty(), asks, "{begin}");
+    }
+    let run = setup
+        .command("info --query")
+        .word("def f: .version; f")
+        .run();
+    assert_eq!((run.code, run.out.as_str()), (Some(0), "1\n"), "{run:?}");
+}
+
+#[test]
 fn a_wrong_slug_is_answered_with_the_supervisors_words_and_close_slugs() {
     let setup = Setup::new(|request| match request.path() {
         "/addons" => ok(
