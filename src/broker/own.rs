@@ -126,7 +126,7 @@ fn folder(name: &str) -> bool {
 
 /// What a suggestion of the resolution center is about: an app's slug, or something else's name, or nothing.
 async fn about(supervisor: &Supervisor, suggestion: &str) -> Result<Option<String>, Objection> {
-    let answer = supervisor.ask("/resolution/info").await;
+    let answer = supervisor.ask("/resolution/info", |_, _| false).await;
     let answer = answer.map_err(Objection::Unasked)?;
     let list = answer
         .pointer("/data/suggestions")

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::slot::Source;
-use crate::model::escape;
+use crate::model::{cut, escape};
 use crate::policy::endpoints::{Answer as Kind, Effect, Endpoint};
 use crate::wire::ApiFault;
 use crate::wire::limits::{API_ANSWER_BYTES, API_ERROR_BYTES};
@@ -208,6 +208,19 @@ async fn stripped(mut response: Response) -> Result<Answer, Answer> {
         *options = Value::Null;
     }
     Ok(Answer::json(status, &Value::Object(envelope)))
+}
+
+/// An error of the Supervisor's, in its words. One without a status of an error is none of its own.
+pub(super) fn said_no(status: StatusCode, message: &str) -> Answer {
+    let status = match status.is_client_error() || status.is_server_error() {
+        true => status,
+        false => StatusCode::BAD_GATEWAY,
+    };
+    let message = cut(message, API_ERROR_BYTES);
+    Answer {
+        error: said(status),
+        ..Answer::json(status, &json!({ "result": "error", "message": message }))
+    }
 }
 
 /// A response that has nothing of what was asked for, and no reason in the Supervisor's words.

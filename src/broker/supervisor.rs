@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
 use reqwest::{Body, Client, Method, Response, Url};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::BrokerError;
@@ -91,7 +91,7 @@ impl Supervisor {
     /// Which app this is, if the Supervisor says so; asked once, and again as long as it does not.
     pub(super) async fn own_slug(&self) -> Result<Option<&str>, Answer> {
         if self.own_slug.get().is_none() {
-            let info = self.ask("/addons/self/info").await?;
+            let info = self.ask("/addons/self/info", no_such_app).await?;
             if let Some(slug) = info.pointer("/data/slug").and_then(Value::as_str) {
                 // Another call may have been first, with the same answer.
                 self.own_slug.set(slug.to_owned()).unwrap_or_default();
@@ -100,9 +100,14 @@ impl Supervisor {
         Ok(self.own_slug.get().map(String::as_str))
     }
 
-    /// A question of the broker's own: the envelope of the answer, be it an error's. A Supervisor that is away, or has
-    /// something else in its place, has not answered.
-    pub(super) async fn ask(&self, path: &str) -> Result<Value, Answer> {
+    /// A question of the broker's own: the envelope of the answer. Only an error that `told` takes for one is an answer, as
+    /// that there is nothing of the kind. A Supervisor that is away, starting or broken, or has something else in its
+    /// place, has not answered; what it says instead is passed on.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        told: fn(StatusCode, &str) -> bool,
+    ) -> Result<Value, Answer> {
         let headers = HeaderMap::new();
         let mut response = self
             .request(Method::GET, path, headers, None, Deadline::Short)
@@ -110,10 +115,15 @@ impl Supervisor {
             .map_err(|error| self.unanswered(&error, Effect::Reads))?;
         let status = response.status();
         let bytes = whole(&mut response, API_ANSWER_BYTES, Effect::Reads).await?;
-        match serde_json::from_slice(&bytes) {
-            Ok(envelope @ Value::Object(_)) if !status.is_server_error() => Ok(envelope),
-            Ok(_) | Err(_) => Err(reply::no_answer(status, Effect::Reads)),
+        let envelope: Option<Map<String, Value>> = serde_json::from_slice(&bytes).ok();
+        let text = |name| envelope.as_ref()?.get(name)?.as_str();
+        match (text("result"), text("message")) {
+            (Some("ok"), _) if status.is_success() => {}
+            (Some("error"), Some(message)) if told(status, message) => {}
+            (Some("error"), Some(message)) => return Err(reply::said_no(status, message)),
+            _ => return Err(reply::no_answer(status, Effect::Reads)),
         }
+        Ok(envelope.map_or(Value::Null, Value::Object))
     }
 
     async fn send(
@@ -200,6 +210,13 @@ impl Supervisor {
             effect,
         )
     }
+}
+
+/// Whether the Supervisor says that whoever asks is no app of its own, and not that it cannot say.
+fn no_such_app(status: StatusCode, message: &str) -> bool {
+    let gone = status == StatusCode::NOT_FOUND || status == StatusCode::BAD_REQUEST;
+    // "App self does not exist", "Addon self does not exist"; "Self is not an App".
+    gone && (message.ends_with(" does not exist") || message.starts_with("Self is not "))
 }
 
 /// Why there is no response.

@@ -82,6 +82,52 @@ fn where_our_name_is_not_known_no_app_is_changed() {
 }
 
 #[test]
+fn a_supervisor_that_starts_is_quoted_and_no_refusal_of_ours() {
+    let (supervisor, broker) = both(&["--state", "setup"]);
+    let session = broker.open("admin");
+    for (method, path, body) in [
+        ("POST", "/addons/core_mosquitto/stop", ""),
+        ("POST", "/addons/core_mosquitto/options", "{}"),
+        (
+            "POST",
+            "/backups/1a2b3c4d/restore/partial",
+            r#"{"addons":["core_mosquitto"]}"#,
+        ),
+        (
+            "POST",
+            "/resolution/suggestion/0123456789abcdef0123456789abcdef",
+            "",
+        ),
+    ] {
+        let response = session.request(method, path, body);
+        assert_eq!(response.status, 400, "{path}: {}", response.raw);
+        let answer = response.json();
+        assert_eq!(
+            answer["message"], "System is not ready with state: setup",
+            "{path}"
+        );
+        assert_eq!(answer["error_key"], serde_json::Value::Null, "{path}");
+    }
+    let output = session.hassio(&["apps", "stop", "core_mosquitto"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert_eq!(
+        err(&output).lines().next(),
+        Some("Error: System is not ready with state: setup")
+    );
+    // What was not made is on record as that.
+    let denied = |event: &Event| {
+        matches!(event, Event::ApiRequest { decision: ApiDecision::Deny, rule, .. }
+            if rule.contains("could not be asked whether it is about this app"))
+    };
+    assert!(broker.audit.has(denied));
+    let asked = supervisor.requests();
+    assert!(
+        asked.iter().all(|request| request["method"] == "GET"),
+        "{asked:?}"
+    );
+}
+
+#[test]
 fn a_restore_leaves_this_app_alone() {
     let (supervisor, broker) = both(&[]);
     let session = broker.open("admin");
