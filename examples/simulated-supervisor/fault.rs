@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Cut,
     /// 500 in the envelope
     Broken,
+    /// 500 in text, as aiohttp answers an exception that nobody caught
+    Crash,
     /// Something that is no JSON, and says that it is
     Nonsense,
     /// To another place
@@ -43,6 +45,10 @@ impl Fault {
             Self::Broken => {
                 let message = "An unknown error occurred with addon fault_broken. Check supervisor logs for details";
                 Some(reply::error(StatusCode::INTERNAL_SERVER_ERROR, message))
+            }
+            Self::Crash => {
+                let text = "500 Internal Server Error\n\nServer got itself in trouble";
+                Some(reply::text(StatusCode::INTERNAL_SERVER_ERROR, text))
             }
             Self::Nonsense => Some(reply::bytes(
                 StatusCode::OK,

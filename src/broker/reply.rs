@@ -250,9 +250,15 @@ fn message(bytes: &[u8]) -> Option<String> {
     text(value.get("message")?.as_str()?.as_bytes())
 }
 
+/// Text in one line: whoever shows it escapes it once more, and a line's end is nothing to show.
 fn text(bytes: &[u8]) -> Option<String> {
-    let text = bytes.trim_ascii();
-    (!text.is_empty()).then(|| escape(text, API_ERROR_BYTES))
+    let lines: Vec<&[u8]> = bytes
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let text = lines.join(&b' ');
+    (!text.is_empty()).then(|| escape(&text, API_ERROR_BYTES))
 }
 
 /// The answer is none. A call that changes something may have been carried out.

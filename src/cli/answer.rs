@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::CliError;
 use super::client::Answer;
-use crate::model::escape;
+use crate::model::cut;
 use crate::wire::ApiFault;
 use crate::wire::limits::API_ERROR_BYTES;
 
@@ -105,27 +105,30 @@ impl Answer {
                 &format!("the Supervisor does not know this call ({})", self.status),
                 "it may be too old for it: `hassio supervisor update`",
             ),
-            (500, kind) if kind != "text/html" => no(
-                "the Supervisor failed (500)",
-                "its log says why: `hassio supervisor logs`",
-            ),
             (_, "text/html") => self.unexpected("a web page, not the Supervisor's JSON"),
             (502..=504, _) => self.unexpected("something before the Supervisor cannot reach it"),
             (400..=499, _) if !self.bytes.trim_ascii().is_empty() => CliError::Answer {
-                message: escape(self.bytes.trim_ascii(), API_ERROR_BYTES),
+                message: self.said(),
                 status: self.status,
                 fault: None,
                 hint: None,
             },
-            _ => {
-                let text = escape(self.bytes.trim_ascii(), API_ERROR_BYTES);
-                let what = if text.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    text
-                };
-                self.unexpected(&what)
-            }
+            // As aiohttp answers where the Supervisor crashed: it may have got far before.
+            (500, _) => self.unexpected(&format!(
+                "{}; the Supervisor's log says why: `hassio supervisor logs`",
+                self.said()
+            )),
+            _ => self.unexpected(&self.said()),
+        }
+    }
+
+    /// The beginning of its text, which is escaped when it is shown.
+    fn said(&self) -> String {
+        let text = String::from_utf8_lossy(self.bytes.trim_ascii());
+        match cut(&text, API_ERROR_BYTES) {
+            "" => "nothing".to_owned(),
+            begin if begin.len() < text.len() => format!("{begin}…"),
+            whole => whole.to_owned(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::thread;
 use hassio_sshd::wire::Event;
 use serde_json::Value;
 
-use crate::harness::{Broker, Response, Scratch, TOKEN, both, err, until};
+use crate::harness::{Broker, Response, Scratch, TOKEN, both, command, err, until};
 
 /// Whether the answer says that nobody knows.
 fn unknown(response: &Response) -> bool {
@@ -24,7 +24,7 @@ fn unknown(response: &Response) -> bool {
 fn an_answer_that_is_none_leaves_the_outcome_unknown() {
     let (supervisor, broker) = both(&[]);
     let session = broker.open("admin");
-    for fault in ["html", "cut", "nonsense", "redirect"] {
+    for fault in ["html", "cut", "nonsense", "redirect", "crash"] {
         let path = format!("/addons/fault_{fault}/restart");
         let response = session.request("POST", &path, "");
         assert_eq!(response.status, 502, "{fault}: {}", response.raw);
@@ -37,6 +37,34 @@ fn an_answer_that_is_none_leaves_the_outcome_unknown() {
             if why.contains("it broke off") && why.ends_with("may have been carried out"))
     };
     until("the record", || broker.audit.has(recorded));
+}
+
+/// As in a session, so outside of it.
+#[test]
+fn a_crash_of_the_supervisor_is_told_in_one_plain_line() {
+    let (supervisor, broker) = both(&[]);
+    let words = ["apps", "restart", "fault_crash"];
+    let inside = broker.open("operator").hassio(&words);
+    let place = ["--endpoint", &supervisor.address, "--api-token", TOKEN];
+    let outside = command(env!("CARGO_BIN_EXE_hassio"))
+        .args(words)
+        .args(place)
+        .env_clear()
+        .output()
+        .unwrap();
+    for output in [inside, outside] {
+        let text = err(&output);
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        assert!(
+            text.contains("500 Internal Server Error Server got itself in trouble"),
+            "{text}"
+        );
+        assert!(!text.contains('\\'), "{text}");
+        assert!(
+            text.contains("`hassio jobs` shows what") && text.lines().count() == 2,
+            "{text}"
+        );
+    }
 }
 
 #[test]

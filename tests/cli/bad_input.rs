@@ -170,7 +170,9 @@ fn every_bad_answer_is_one_line_and_its_own_exit_code() {
         ("404", reply(404, "text/plain", b"404: Not Found"), 1, "does not know this call"),
         ("too many", with_headers(429, &[("Content-Type", "application/json"), ("Retry-After", "7")],
             br#"{"result":"error","message":"too many calls"}"#), 1, "too many calls\nhint: try again in 7 s"),
-        ("500 in text", reply(500, "text/plain", b"500 Internal Server Error"), 1, "failed (500)"),
+        ("500 in text", reply(500, "text/plain", b"500 Internal Server Error\n\nServer got itself in trouble"), 4,
+            "(status 500): 500 Internal Server Error Server got itself in trouble; the Supervisor's log says why"),
+        ("500 without a word", reply(500, "text/plain", b""), 4, "(status 500): nothing"),
         ("a proxy's page", reply(502, "text/html", b"<html>Bad gateway</html>"), 4, "a web page"),
         ("a gateway's text", reply(503, "text/plain", b"no upstream"), 4, "cannot reach"),
         ("a login page", reply(200, "text/html", b"<html>Log in</html>"), 4, "a web page"),
@@ -216,15 +218,18 @@ fn every_bad_answer_is_one_line_and_its_own_exit_code() {
 
 #[test]
 fn what_may_have_been_done_is_said() {
-    let setup = Setup::new(|_| vec![Step::Close]);
-    let lost = setup.hassio("core restart");
-    assert_eq!(lost.code, Some(4));
-    assert!(
-        lost.err.contains("may be doing it all the same"),
-        "{lost:?}"
-    );
-    let looked = setup.hassio("core info");
-    assert!(!looked.err.contains("may be doing"), "{looked:?}");
+    let crash = reply(500, "text/plain", b"500 Internal Server Error");
+    for answer in [vec![Step::Close], crash] {
+        let setup = Setup::new(move |_| answer.clone());
+        let lost = setup.hassio("core restart");
+        assert_eq!(lost.code, Some(4));
+        assert!(
+            lost.err.contains("may be doing it all the same"),
+            "{lost:?}"
+        );
+        let looked = setup.hassio("core info");
+        assert!(!looked.err.contains("may be doing"), "{looked:?}");
+    }
 }
 
 #[test]

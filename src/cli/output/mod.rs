@@ -216,10 +216,8 @@ pub(super) fn say(word: &str, text: &str) {
 }
 
 fn one_line(text: &str) -> String {
-    escape(
-        text.lines().collect::<Vec<_>>().join(" ").as_bytes(),
-        MESSAGE_BYTES,
-    )
+    let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+    escape(lines.join(" ").as_bytes(), MESSAGE_BYTES)
 }
 
 pub(super) fn to_stderr(text: &str) {
