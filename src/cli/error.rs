@@ -169,6 +169,15 @@ impl CliError {
         }
     }
 
+    /// Whether to ask again is of no use. A Supervisor that starts says all kinds of things until it is ready.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Answer { status, .. } => matches!(status, 401 | 403 | 404),
+            Self::Unexpected { .. } => false,
+            error => error.exit() != Exit::Unreachable,
+        }
+    }
+
     pub(super) fn hint(&self) -> Option<&str> {
         match self {
             Self::Usage { hint, .. } | Self::Answer { hint, .. } => hint.as_deref(),

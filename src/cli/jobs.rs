@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::CliError;
 use super::client::Request;
 use super::context::Context;
-use super::error::Exit;
 use super::given::Given;
 use super::progress::{Line, far};
 
@@ -45,8 +44,9 @@ pub(super) fn wait(context: &Context, given: &Given<'_>) -> Result<(), CliError>
                     "the job has ended, and the Supervisor no longer knows how".to_owned(),
                 ));
             }
-            // The Supervisor updates itself, or the network hiccups: a job that is known is asked for again for a while.
-            Err(error) if known && error.exit() == Exit::Unreachable => {
+            // The Supervisor updates itself and starts, or the network hiccups: a job that is known is asked for again for a
+            // while.
+            Err(error) if known && !error.is_final() => {
                 let since = *away.get_or_insert_with(Instant::now);
                 if since.elapsed() >= AWAY || end.is_some_and(|end| began.elapsed() >= end) {
                     break Err(error);

@@ -10,7 +10,6 @@ use super::CliError;
 use super::answer::is_text;
 use super::client::{Request, Streamed};
 use super::context::Context;
-use super::error::Exit;
 use super::given::{Given, segment};
 use super::output::{Lines, note};
 use super::tree::Limit;
@@ -61,7 +60,7 @@ pub(super) fn copy(context: &Context, given: &Given<'_>) -> Result<(), CliError>
     let mut before = 0;
     loop {
         if let Err(error) = ended
-            && (is_final(&error) || lost.elapsed() > GIVE_UP)
+            && (error.is_final() || lost.elapsed() > GIVE_UP)
         {
             return Err(error);
         }
@@ -89,15 +88,6 @@ pub(super) fn copy(context: &Context, given: &Given<'_>) -> Result<(), CliError>
             printed.resume(skip)?;
             read(opened, &mut printed, &mut place)
         });
-    }
-}
-
-/// Whether to ask again is of no use. A Supervisor that starts says all kinds of things until it is ready.
-fn is_final(error: &CliError) -> bool {
-    match error {
-        CliError::Answer { status, .. } => matches!(status, 401 | 403 | 404),
-        CliError::Unexpected { .. } => false,
-        error => error.exit() != Exit::Unreachable,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use crate::harness::Setup;
-use crate::recorder::{Step, error, ok, reply};
+use crate::recorder::{Reply, Step, error, ok, reply};
 
 #[test]
 fn a_background_job_gives_its_id_at_once() {
@@ -165,11 +165,28 @@ fn waiting_outlasts_a_supervisor_that_is_away_for_a_moment() {
         0 => ok(&json!({ "name": "supervisor_update", "done": false, "progress": 10 })),
         1 => vec![Step::Close],
         2 => reply(502, "text/html", b"<html>Bad gateway</html>"),
+        3 => error(400, "System is not ready with state: setup"),
+        4 => reply(500, "text/plain", b"500 Internal Server Error"),
         _ => ok(&json!({ "name": "supervisor_update", "done": true, "errors": [] })),
     });
     let run = setup.hassio("jobs wait 0123abcd");
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(setup.requests.all().len(), 4);
+    assert_eq!(setup.requests.all().len(), 6);
+    let known = |answer: Reply| {
+        let calls = AtomicUsize::new(0);
+        Setup::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => ok(&json!({ "name": "x", "done": false, "progress": 1 })),
+            _ => answer.clone(),
+        })
+    };
+    for status in [401, 403] {
+        let ended = known(error(status, "No!")).hassio("jobs wait 0123abcd");
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+    }
+    let starting = known(error(400, "System is not ready with state: setup"));
+    let late = starting.hassio("jobs wait 0123abcd --timeout 1");
+    assert_eq!(late.code, Some(1), "{late:?}");
+    assert!(late.err.contains("System is not ready"), "{late:?}");
     // Who was never there is not waited for.
     let gone = Setup::new(|_| vec![Step::Close]);
     assert_eq!(gone.hassio("jobs wait 0123abcd").code, Some(4));
