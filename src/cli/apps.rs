@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Body, Request};
 use super::context::Context;
 use super::given::Given;
-use super::options::{Assignment, at, difference, no_text, secrets};
+use super::options::{Assignment, OptionsFile, at, difference, secrets};
 use super::output::{Colour, Screen, note, to_stderr};
 use super::tree::{Call, get as call_get, post};
 use super::{CliError, read_file, read_limited};
@@ -102,7 +102,7 @@ pub(super) fn validate(context: &Context, given: &Given<'_>) -> Result<(), CliEr
     let now = Now::ask(context, given);
     let options = match (from_file(given)?, now) {
         // A whole can be checked by a role that may not see what is set.
-        (Some(file), Err(_)) if changes.is_empty() => file,
+        (Some(file), Err(_)) if changes.is_empty() => file.options(&Value::Null)?,
         (file, now) => changed(&now?, file, &changes)?,
     };
     let verdict = check(context, given, &options)?;
@@ -117,7 +117,7 @@ fn assignments(given: &Given<'_>) -> Result<Vec<Assignment>, CliError> {
         .collect()
 }
 
-fn from_file(given: &Given<'_>) -> Result<Option<Value>, CliError> {
+fn from_file(given: &Given<'_>) -> Result<Option<OptionsFile>, CliError> {
     let Some(path) = given.text("file") else {
         return Ok(None);
     };
@@ -129,12 +129,7 @@ fn from_file(given: &Given<'_>) -> Result<Option<Value>, CliError> {
         )
     };
     let text = String::from_utf8(bytes).map_err(|_| unusable())?;
-    let value: Value = serde_saphyr::from_str(&text).map_err(|_| unusable())?;
-    if value.is_object() {
-        Ok(Some(value))
-    } else {
-        Err(unusable())
-    }
+    OptionsFile::read(&text).ok_or_else(unusable).map(Some)
 }
 
 fn read_input(path: &str) -> Result<Vec<u8>, CliError> {
@@ -149,14 +144,15 @@ fn read_input(path: &str) -> Result<Vec<u8>, CliError> {
     })
 }
 
-fn changed(now: &Now, file: Option<Value>, changes: &[Assignment]) -> Result<Value, CliError> {
-    if let Some(key) = file.as_ref().and_then(|file| no_text(file, &now.schema)) {
-        return Err(CliError::usage(
-            format!("{key} is text for this app, and the file has a number or a truth value there"),
-            "put it in quotation marks",
-        ));
-    }
-    let mut after = file.unwrap_or_else(|| now.options.clone());
+fn changed(
+    now: &Now,
+    file: Option<OptionsFile>,
+    changes: &[Assignment],
+) -> Result<Value, CliError> {
+    let mut after = match file {
+        Some(file) => file.options(&now.schema)?,
+        None => now.options.clone(),
+    };
     for change in changes {
         change.apply(&mut after, &now.schema)?;
     }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::CliError;
 use super::settings::truth;
+
+mod file;
+
+pub(super) use file::OptionsFile;
 
 /// `KEY=VALUE`, `KEY:=JSON` or `KEY-`.
 #[derive(Debug, PartialEq)]
@@ -137,6 +141,19 @@ impl Change {
     }
 }
 
+fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether that is how a number of 64 bits is written.
+fn is_usual(number: &Number, text: &str) -> bool {
+    let whole = number.as_i64().map(|whole| whole.to_string());
+    let whole = whole.or_else(|| number.as_u64().map(|whole| whole.to_string()));
+    let usual = whole.or_else(|| number.as_f64().map(|float| Value::from(float).to_string()));
+    usual.as_deref() == Some(text)
+}
+
 /// What an app's schema says of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -153,11 +170,17 @@ fn guess(text: &str, before: Option<&Value>, kind: Kind) -> Value {
     match (kind, serde_json::from_str::<Value>(text)) {
         (Kind::Text | Kind::Unknown, Ok(Value::String(text))) => Value::String(text),
         (Kind::Text, _) => as_text(),
+        // A number goes out as it was written.
+        (Kind::Integer, Ok(Value::Number(number))) if is_whole(text) => number.into(),
+        (Kind::Float, Ok(Value::Number(number))) => number.into(),
         (Kind::Integer, _) => text.parse::<i64>().map_or_else(|_| as_text(), Value::from),
-        (Kind::Float, _) => text.parse::<f64>().map_or_else(|_| as_text(), Value::from),
+        (Kind::Float, _) => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => number.into(),
+            Ok(_) | Err(_) => as_text(),
+        },
         (Kind::Truth, _) => truth(text).map_or_else(as_text, Value::from),
-        // A password of digits stays text, and so does a number that would be written otherwise: 1e5, or too many digits.
-        (Kind::Unknown, Ok(Value::Number(number))) if number.to_string() != text => as_text(),
+        // A password of digits stays text, and so does a number that few would write so: 1e5, or one of too many digits.
+        (Kind::Unknown, Ok(Value::Number(number))) if !is_usual(&number, text) => as_text(),
         (Kind::Unknown, Ok(value)) if !matches!(before, Some(Value::String(_))) => value,
         (Kind::Unknown, _) => as_text(),
     }
@@ -188,18 +211,6 @@ fn kind_of(schema: &Value, key: &[String]) -> Kind {
     }
     // All of a list.
     if in_list { Kind::Unknown } else { found }
-}
-
-/// The first option of a file that is text by the schema, and that YAML read as something else: what was written there is
-/// not known any more.
-pub(super) fn no_text(options: &Value, schema: &Value) -> Option<String> {
-    let mut leaves = Vec::new();
-    flatten(options, String::new(), &mut leaves);
-    let wrong = |(key, value): &(String, Value)| {
-        let parts: Vec<String> = key.split('.').map(str::to_owned).collect();
-        matches!(value, Value::Number(_) | Value::Bool(_)) && kind_of(schema, &parts) == Kind::Text
-    };
-    leaves.into_iter().find(wrong).map(|(key, _)| key)
 }
 
 /// The value at `a.0.b`.
@@ -353,6 +364,7 @@ mod tests {
 
     #[test]
     fn a_value_is_what_the_schema_says() {
+        let as_is = |text: &str| Value::Number(text.parse().unwrap());
         let schema = json!([
             { "name": "code", "type": "string" },
             { "name": "mode", "type": "select", "options": ["1", "2"] },
@@ -372,7 +384,18 @@ mod tests {
             ("mode=1", json!({ "mode": "1" })),
             ("port=8080", json!({ "port": 8080 })),
             ("port=1e5", json!({ "port": "1e5" })),
-            ("rate=1.50", json!({ "rate": 1.5 })),
+            ("rate=1.50", json!({ "rate": as_is("1.50") })),
+            ("rate=nan", json!({ "rate": "nan" })),
+            ("rate=.5", json!({ "rate": 0.5 })),
+            (
+                "port=12345678901234567890123",
+                json!({ "port": as_is("12345678901234567890123") }),
+            ),
+            ("any:=1e5", json!({ "any": as_is("1e5") })),
+            (
+                "any:=[12345678901234567890123]",
+                json!({ "any": [as_is("12345678901234567890123")] }),
+            ),
             ("tls=on", json!({ "tls": true })),
             ("names=[\"a\"]", json!({ "names": ["a"] })),
             ("unknown=1e5", json!({ "unknown": "1e5" })),
@@ -400,9 +423,6 @@ mod tests {
             data,
             json!({ "names": ["007"], "logins": [{ "pin": "42" }] })
         );
-        assert_eq!(no_text(&data, &schema), None);
-        let yaml = json!({ "port": 1, "logins": [{ "pin": 42 }] });
-        assert_eq!(no_text(&yaml, &schema).as_deref(), Some("logins.0.pin"));
     }
 
     #[test]

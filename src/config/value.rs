@@ -56,6 +56,10 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
+/// The name under which serde_json hands a number over as it was written. That it is still this one, the tests of options
+/// show.
+const JSON_NUMBER: &str = "$serde_json::private::Number";
+
 struct AnyValue;
 
 impl<'de> Visitor<'de> for AnyValue {
@@ -112,6 +116,9 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut table: Vec<(String, Value)> = Vec::new();
         while let Some(name) = access.next_key::<String>()? {
+            if name == JSON_NUMBER {
+                return Ok(Value::Number(access.next_value()?));
+            }
             if table.iter().any(|(known, _)| *known == name) {
                 let name = crate::model::escape(name.as_bytes(), 64);
                 return Err(A::Error::custom(format_args!("\"{name}\" is given twice")));

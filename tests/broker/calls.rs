@@ -181,3 +181,17 @@ fn an_answer_that_is_none_is_said_to_be_none() {
     until("the record", || broker.audit.has(broke_off));
     assert_eq!(session.get("/addons/fault_slow/stats").status, 404);
 }
+
+#[test]
+fn numbers_reach_the_supervisor_as_they_were_written() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    let body = r#"{"options":{"big":12345678901234567890123,"rate":1e+5,"share":[1.50,-0]}}"#;
+    let response = session.request("POST", "/addons/core_mosquitto/options", body);
+    assert_eq!(response.status, 200, "{}", response.raw);
+    let requests = supervisor.requests();
+    assert_eq!(requests.last().unwrap()["body"], body);
+    let endless = session.request("POST", "/core/options", r#"{"port":1e999}"#);
+    assert_eq!(endless.status, 400, "{}", endless.raw);
+    assert_eq!(supervisor.requests().len(), requests.len());
+}

@@ -13,7 +13,7 @@ fn app(request: &Recorded) -> Reply {
             "slug": "core_mosquitto",
             "options": { "logins": [{ "username": "mqtt", "password": "old-secret" }], "port": 1883, "tls": false },
             "schema": [
-                { "name": "logins", "type": "schema", "schema": [{ "name": "username", "type": "string" }, { "name": "password", "type": "string", "format": "password" }] },
+                { "name": "logins", "type": "schema", "multiple": true, "schema": [{ "name": "username", "type": "string" }, { "name": "password", "type": "string", "format": "password" }] },
                 { "name": "port", "type": "integer" },
             ],
         })),
@@ -100,6 +100,54 @@ fn what_the_app_does_not_take_is_not_written() {
         "{:?}",
         sent(&setup)
     );
+}
+
+#[test]
+fn a_number_goes_out_as_it_was_written() {
+    let setup = Setup::new(app);
+    fs::write(
+        setup.path("new.yaml"),
+        "port: 1883\nbig: 12345678901234567890123\nlogins:\n- password: 0123\nrate: 1e5\n",
+    )
+    .unwrap();
+    fs::write(
+        setup.path("new.json"),
+        r#"{"port": 1883, "big": 12345678901234567890123, "rate": [1e5, 1.50]}"#,
+    )
+    .unwrap();
+    for (line, options) in [
+        (
+            "big:=12345678901234567890123 rate:=1e5",
+            r#""big":12345678901234567890123,"logins":[{"password":"old-secret","username":"mqtt"}],"port":1883,"rate":1e+5,"tls":false"#,
+        ),
+        (
+            "--file new.yaml",
+            r#""big":12345678901234567890123,"logins":[{"password":"0123"}],"port":1883,"rate":1e+5"#,
+        ),
+        (
+            "--file new.json",
+            r#""big":12345678901234567890123,"port":1883,"rate":[1e+5,1.50]"#,
+        ),
+    ] {
+        setup.requests.clear();
+        let run = setup.hassio(&format!("apps options set core_mosquitto {line}"));
+        assert_eq!(run.code, Some(0), "{line}: {run:?}");
+        let asked = setup.requests.all();
+        let body = |index: usize| String::from_utf8(asked[index].body.clone()).unwrap();
+        assert_eq!(body(1), format!("{{{options}}}"), "{line}");
+        assert_eq!(body(2), format!("{{\"options\":{{{options}}}}}"), "{line}");
+    }
+    fs::write(setup.path("two.yaml"), "port: 1883\ntwo: [0o17]\n").unwrap();
+    setup.requests.clear();
+    let run = setup.hassio("apps options set core_mosquitto --file two.yaml");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(
+        run.err.contains("two.0 is 0o17 in the file") && run.err.contains("quotation marks"),
+        "{run:?}"
+    );
+    assert!(sent(&setup).iter().all(|(call, _)| call.starts_with("GET")));
+    let shown = setup.hassio("apps options get core_mosquitto --output json");
+    assert_eq!(shown.code, Some(0), "{shown:?}");
 }
 
 #[test]

@@ -23,6 +23,26 @@ fn hostile(text: &str) -> bool {
 }
 
 #[test]
+fn a_number_is_shown_as_it_came() {
+    let body = br#"{"result":"ok","data":{"big":12345678901234567890123,"small":1.5,"whole":7}}"#;
+    let setup = Setup::new(|_| reply(200, "application/json", body));
+    for (line, out) in [
+        (
+            "info",
+            "big: 12345678901234567890123\nsmall: 1.5\nwhole: 7\n",
+        ),
+        (
+            "info --output json --query .",
+            "{\n  \"big\": 12345678901234567890123,\n  \"small\": 1.5,\n  \"whole\": 7\n}\n",
+        ),
+        ("info --query .big", "12345678901234567890123\n"),
+    ] {
+        let run = setup.hassio(line);
+        assert_eq!((run.code, run.out.as_str()), (Some(0), out), "{line}");
+    }
+}
+
+#[test]
 fn a_pipe_gets_yaml_and_a_terminal_a_table() {
     let setup = Setup::new(|_| ok(&apps()));
     let piped = setup.hassio("apps");

@@ -60,7 +60,9 @@ pub(super) const NODES: &[Node] = &[
         .more(
             "Reads the options, changes the ones named, has the app's own rules check them, shows the difference, and writes \
              them. What is not named stays. A VALUE is JSON if it reads as JSON (true, 12, [1, 2], {\"a\": 1}), else text; \
-             an option that is text stays text. KEY:=VALUE takes JSON only. `KEY=` with nothing behind it is empty text, and \
+             an option that is text stays text. KEY:=VALUE takes JSON only. A number goes out as it is written; one in a file that \
+             YAML reads and JSON does not have (0123, 1_000) is what the app's schema says, else it has to be put in \
+             quotation marks or written otherwise. `KEY=` with nothing behind it is empty text, and \
              KEY- takes the option out. The app uses new options when it starts the next time.\n\
              \n\
              Examples:\n\

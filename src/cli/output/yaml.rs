@@ -27,7 +27,11 @@ impl Serialize for Printed<'_> {
         match self.0 {
             Value::Null => serializer.serialize_unit(),
             Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Number(number) => number.serialize(serializer),
+            Value::Number(number) => match (number.as_i128(), number.as_f64()) {
+                (Some(whole), _) => serializer.serialize_i128(whole),
+                (None, Some(value)) => serializer.serialize_f64(value),
+                (None, None) => serializer.serialize_str(&number.to_string()),
+            },
             Value::String(text) => {
                 let shown = harmless(text);
                 if is_yaml_1_1(&shown) {
