@@ -10,7 +10,7 @@ use super::query::Query;
 use super::settings::{Environment, Settings};
 use super::tree::{Call, Needed, To};
 use super::{CliError, confirm, suggest};
-use crate::policy::endpoints::{Endpoint, Endpoints};
+use crate::policy::endpoints::{Endpoint, Endpoints, Parameter};
 use crate::wire::SESSION_PATH;
 
 /// What a command works with.
@@ -152,6 +152,15 @@ impl Context {
 
 /// What policy calls a call.
 pub(super) fn endpoint(call: Call) -> Option<String> {
+    listed(call, |endpoint| endpoint.name.clone())
+}
+
+/// What fills the parameters of a call's path, in order; nothing of a call that policy does not know.
+pub(super) fn parameters(call: Call) -> Vec<Parameter> {
+    listed(call, |endpoint| endpoint.path.parameters().collect()).unwrap_or_default()
+}
+
+fn listed<T>(call: Call, take: impl FnOnce(&Endpoint) -> T) -> Option<T> {
     // Whatever the parameters are called.
     let any = |segment: &'static str| {
         if segment.starts_with('{') {
@@ -167,7 +176,7 @@ pub(super) fn endpoint(call: Call) -> Option<String> {
         endpoint.method.as_str() == call.method.as_str()
             && endpoint.path.fill("*") == path.join("/")
     };
-    all.find(is_it).map(|endpoint| endpoint.name.clone())
+    all.find(is_it).map(take)
 }
 
 /// The argument that names something of the Supervisor's, and what was given for it.

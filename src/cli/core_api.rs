@@ -8,10 +8,14 @@ use super::context::Context;
 use super::given::{Given, fill, query_value, segment};
 use super::options::Assignment;
 use super::tree::{Limit, Method, get, post};
+use crate::policy::endpoints::Parameter;
 
 pub(super) fn states(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
     let path = match given.text("entity") {
-        Some(entity) => format!("/core/api/states/{}", segment("entity", entity)?),
+        Some(entity) => format!(
+            "/core/api/states/{}",
+            segment(Parameter::Entity, "ENTITY", entity)?
+        ),
         None => "/core/api/states".to_owned(),
     };
     read(context, given, path)
@@ -29,7 +33,7 @@ pub(super) fn history(context: &Context, given: &Given<'_>) -> Result<(), CliErr
     let path = match given.text("start") {
         Some(start) => fill(
             get("/core/api/history/period/{timestamp}"),
-            &[("timestamp", start)],
+            &[("--start", start)],
         )?,
         None => "/core/api/history/period".to_owned(),
     };
@@ -63,7 +67,7 @@ pub(super) fn call(context: &Context, given: &Given<'_>) -> Result<(), CliError>
         )
     })?;
     let template = post("/core/api/services/{domain}/{service}");
-    let path = fill(template, &[("domain", domain), ("service", service)])?;
+    let path = fill(template, &[("DOMAIN", domain), ("SERVICE", service)])?;
     let mut data = match given.text("data") {
         Some(text) => serde_json::from_str::<Map<String, Value>>(text)
             .map(Value::Object)

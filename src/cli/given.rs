@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::CliError;
 use super::client::Request;
+use super::context::parameters;
 use super::tree::{Call, Kind, Needed, Node, Send, To};
+use crate::policy::endpoints::Parameter;
 
 /// What was typed for a command, by the names in its table.
 pub(super) struct Given<'g> {
@@ -99,9 +101,16 @@ impl Given<'_> {
     fn path(&self, call: Call) -> Option<Result<String, CliError>> {
         let given: Option<Vec<(&str, &str)>> = call
             .parameters()
-            .map(|name| Some((name, self.text(name)?)))
+            .map(|name| Some((self.shown(name), self.text(name)?)))
             .collect();
         Some(fill(call, &given?))
+    }
+
+    /// As help shows an argument.
+    fn shown(&self, name: &'static str) -> &'static str {
+        let mut arguments = self.node.arguments.iter();
+        let found = arguments.find(|argument| argument.name == name);
+        found.map_or(name, |argument| argument.shown)
     }
 
     /// What the table says of the body; `None` where that is nothing.
@@ -178,28 +187,49 @@ fn put(body: &mut Map<String, Value>, field: &str, value: Value) {
     }
 }
 
-/// The path of a call with these parameters.
-pub(super) fn fill(call: Call, parameters: &[(&str, &str)]) -> Result<String, CliError> {
+/// The path of a call with these parameters, in order: how the user knows each, and what was given for it.
+///
+/// # Errors
+/// `Usage` for a value that no such parameter has: the server would refuse it as a path that is none.
+pub(super) fn fill(call: Call, given: &[(&str, &str)]) -> Result<String, CliError> {
+    let grammars = match given {
+        [] => Vec::new(),
+        [_, ..] => parameters(call),
+    };
+    let (mut grammars, mut given) = (grammars.into_iter(), given.iter());
     let mut path = String::new();
     for part in call.path.split('/').skip(1) {
         path.push('/');
-        let name = part
-            .strip_prefix('{')
-            .and_then(|part| part.strip_suffix('}'));
-        let Some(name) = name else {
+        if !part.starts_with('{') {
             path.push_str(part);
             continue;
-        };
-        let given = parameters.iter().find(|(other, _)| *other == name);
-        let (_, value) =
-            given.ok_or_else(|| CliError::usage(format!("no {name} is given"), "see --help"))?;
-        path.push_str(&segment(name, value)?);
+        }
+        let (name, value) = given
+            .next()
+            .ok_or_else(|| CliError::usage("something is missing", "see --help"))?;
+        path.push_str(&match grammars.next() {
+            Some(parameter) => segment(parameter, name, value)?,
+            None => encoded(name, value)?,
+        });
     }
     Ok(path)
 }
 
-/// A value as one segment of a path.
-pub(super) fn segment(name: &str, value: &str) -> Result<String, CliError> {
+/// A value as one segment of a path; `name` is what the user knows the parameter by.
+///
+/// # Errors
+/// `Usage` if it is no value of the parameter.
+pub(super) fn segment(parameter: Parameter, name: &str, value: &str) -> Result<String, CliError> {
+    if parameter.takes(value) {
+        return encoded(name, value);
+    }
+    Err(CliError::usage(
+        format!("'{value}' is no {name}"),
+        format!("it has to be {}", parameter.grammar()),
+    ))
+}
+
+fn encoded(name: &str, value: &str) -> Result<String, CliError> {
     // Percent-encoded or not, these lead elsewhere (WHATWG URL, double-dot path segment).
     if matches!(value, "" | "." | "..") {
         return Err(CliError::usage(

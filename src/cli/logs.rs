@@ -13,6 +13,7 @@ use super::context::Context;
 use super::given::{Given, segment};
 use super::output::{Lines, note};
 use super::tree::Limit;
+use crate::policy::endpoints::Parameter;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -98,13 +99,16 @@ fn path(given: &Given<'_>, follow: bool) -> Result<String, CliError> {
         None => String::new(),
     };
     if let Some(boot) = given.text("boot").filter(|boot| !boot.is_empty()) {
-        path = format!("{path}/boots/{}", segment("boot", boot)?);
+        path = format!("{path}/boots/{}", segment(Parameter::Boot, "--boot", boot)?);
     }
     if let Some(identifier) = given
         .text("identifier")
         .filter(|identifier| !identifier.is_empty())
     {
-        path = format!("{path}/identifiers/{}", segment("identifier", identifier)?);
+        path = format!(
+            "{path}/identifiers/{}",
+            segment(Parameter::Identifier, "--identifier", identifier)?
+        );
     }
     if follow {
         path.push_str("/follow");

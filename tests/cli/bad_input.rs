@@ -81,6 +81,85 @@ fn an_unknown_command_is_answered_with_near_ones_and_nothing_is_asked() {
 }
 
 #[test]
+fn an_argument_that_fits_no_path_is_named_before_anything_is_asked() {
+    let setup = Setup::new(|_| ok(&json!({})));
+    for (line, what, hint) in [
+        (
+            "store repair https://github.com/x/y",
+            "'https://github.com/x/y' is no REPOSITORY",
+            "letters, digits, - and _",
+        ),
+        (
+            "docker registries delete https://ghcr.io",
+            "'https://ghcr.io' is no HOST",
+            "the name of a host",
+        ),
+        (
+            "mounts delete nas/1",
+            "'nas/1' is no NAME",
+            "letters, digits and _",
+        ),
+        (
+            "mounts delete nas-1",
+            "'nas-1' is no NAME",
+            "letters, digits and _",
+        ),
+        ("jobs info a;b", "'a;b' is no JOB", "a UUID"),
+        ("jobs wait 12", "'12' is no JOB", "a UUID"),
+        ("resolution issue dismiss ä", "'ä' is no ID", "a UUID"),
+        (
+            "core logs -b yesterday",
+            "'yesterday' is no --boot",
+            "a boot's id",
+        ),
+        (
+            "host logs -t a;b",
+            "'a;b' is no --identifier",
+            "a log's writer",
+        ),
+        (
+            "core api states kitchen",
+            "'kitchen' is no ENTITY",
+            "light.kitchen",
+        ),
+        (
+            "core api history light.x --start now",
+            "'now' is no --start",
+            "a date",
+        ),
+        (
+            "core api call Light.on",
+            "'Light' is no DOMAIN",
+            "lower-case letters",
+        ),
+        (
+            "network info a%2fb",
+            "'a%2fb' is no INTERFACE",
+            "a network interface",
+        ),
+    ] {
+        let run = setup.hassio(line);
+        assert_eq!(
+            (run.code, run.out.as_str()),
+            (Some(2), ""),
+            "{line}: {run:?}"
+        );
+        let mut lines = run.err.lines();
+        assert_eq!(
+            lines.next(),
+            Some(format!("Error: {what}").as_str()),
+            "{line}"
+        );
+        let said = lines.next().unwrap();
+        assert!(
+            said.starts_with("hint: it has to be ") && said.contains(hint),
+            "{line}: {said}"
+        );
+    }
+    assert!(setup.requests.all().is_empty());
+}
+
+#[test]
 fn a_filter_that_uses_up_the_stack_is_an_error_as_any_other() {
     let setup = Setup::new(|_| ok(&json!({ "version": "1" })));
     let many = |bracket: &str| bracket.repeat(7000);

@@ -27,7 +27,7 @@ fn waiting_ends_with_the_job_and_says_how() {
             &json!({ "uuid": "0123abcd", "name": "backup", "progress": 50 * call, "done": call == 2, "errors": [] }),
         )
     });
-    let run = setup.hassio("jobs wait 0123abcd");
+    let run = setup.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.out.contains("done: true"), "{run:?}");
     assert_eq!(setup.requests.all().len(), 3);
@@ -36,7 +36,7 @@ fn waiting_ends_with_the_job_and_says_how() {
             &json!({ "name": "backup", "done": true, "errors": [{ "type": "X", "message": "disk is full" }] }),
         )
     });
-    let run = failed.hassio("jobs wait 0123abcd");
+    let run = failed.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd");
     assert_eq!(
         (run.code, run.err.as_str()),
         (Some(1), "Error: backup failed: disk is full\n")
@@ -46,22 +46,24 @@ fn waiting_ends_with_the_job_and_says_how() {
 #[test]
 fn waiting_can_be_limited_and_a_job_can_be_unknown_or_forgotten() {
     let running = Setup::new(|_| ok(&json!({ "name": "backup", "done": false, "progress": 1 })));
-    let run = running.hassio("jobs wait 0123abcd --timeout 1");
+    let run = running.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd --timeout 1");
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(
         run.err.contains("not done after 1 s; it goes on") && run.took.as_secs() < 5,
         "{run:?}"
     );
     let unknown = Setup::new(|request| match request.path() {
-        "/jobs/info" => ok(&json!({ "jobs": [{ "uuid": "0123abce", "name": "x" }] })),
+        "/jobs/info" => {
+            ok(&json!({ "jobs": [{ "uuid": "0123abcd0123abcd0123abcd0123abce", "name": "x" }] }))
+        }
         _ => error(404, "Job does not exist"),
     });
-    let run = unknown.hassio("jobs wait 0123abcd");
+    let run = unknown.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd");
     assert_eq!(
         (run.code, run.err.as_str()),
         (
             Some(1),
-            "Error: Job does not exist\nhint: did you mean 0123abce?\n"
+            "Error: Job does not exist\nhint: did you mean 0123abcd0123abcd0123abcd0123abce?\n"
         )
     );
     let calls = AtomicUsize::new(0);
@@ -69,7 +71,7 @@ fn waiting_can_be_limited_and_a_job_can_be_unknown_or_forgotten() {
         0 => ok(&json!({ "name": "x", "done": false, "progress": 1 })),
         _ => error(404, "Job does not exist"),
     });
-    let run = forgotten.hassio("jobs wait 0123abcd");
+    let run = forgotten.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd");
     assert_eq!(run.code, Some(1));
     assert!(run.err.contains("no longer knows how"), "{run:?}");
 }
@@ -169,7 +171,7 @@ fn waiting_outlasts_a_supervisor_that_is_away_for_a_moment() {
         4 => reply(500, "text/plain", b"500 Internal Server Error"),
         _ => ok(&json!({ "name": "supervisor_update", "done": true, "errors": [] })),
     });
-    let run = setup.hassio("jobs wait 0123abcd");
+    let run = setup.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(setup.requests.all().len(), 6);
     let known = |answer: Reply| {
@@ -180,14 +182,19 @@ fn waiting_outlasts_a_supervisor_that_is_away_for_a_moment() {
         })
     };
     for status in [401, 403] {
-        let ended = known(error(status, "No!")).hassio("jobs wait 0123abcd");
+        let ended =
+            known(error(status, "No!")).hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd");
         assert_eq!(ended.code, Some(1), "{ended:?}");
     }
     let starting = known(error(400, "System is not ready with state: setup"));
-    let late = starting.hassio("jobs wait 0123abcd --timeout 1");
+    let late = starting.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd --timeout 1");
     assert_eq!(late.code, Some(1), "{late:?}");
     assert!(late.err.contains("System is not ready"), "{late:?}");
     // Who was never there is not waited for.
     let gone = Setup::new(|_| vec![Step::Close]);
-    assert_eq!(gone.hassio("jobs wait 0123abcd").code, Some(4));
+    assert_eq!(
+        gone.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd")
+            .code,
+        Some(4)
+    );
 }

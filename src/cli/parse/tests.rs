@@ -51,11 +51,11 @@ fn commands_become_calls() {
             "GET",
             "/network/interface/end0/info",
         ),
-        ("hassio mounts delete my/nas", "DELETE", "/mounts/my%2Fnas"),
+        ("hassio mounts delete my_nas", "DELETE", "/mounts/my_nas"),
         (
-            "hassio resolution suggestion apply abc",
+            "hassio resolution suggestion apply 0123456789abcdef0123456789abcdef",
             "POST",
-            "/resolution/suggestion/abc",
+            "/resolution/suggestion/0123456789abcdef0123456789abcdef",
         ),
     ] {
         let (given_method, given_path, _) = call(line);
