@@ -5,7 +5,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{Colour, Screen, units};
 
-/// What is worth a column, by the list's name; other lists show all their scalars.
+/// What is worth a column, by the list's name, the most wanted first; other lists show all their scalars.
 const COLUMNS: &[(&str, &[&str])] = &[
     (
         "addons",
@@ -39,19 +39,19 @@ const COLUMNS: &[(&str, &[&str])] = &[
     (
         "disks",
         &[
-            "name", "vendor", "model", "serial", "size", "id", "dev_path",
+            "name", "dev_path", "size", "id", "vendor", "model", "serial",
         ],
     ),
     (
         "interfaces",
         &[
             "interface",
+            "ipv4.address",
             "type",
-            "enabled",
             "connected",
+            "enabled",
             "primary",
             "mac",
-            "ipv4.address",
         ],
     ),
     ("issues", &["uuid", "type", "context", "reference"]),
@@ -61,7 +61,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ),
     (
         "mounts",
-        &["name", "type", "usage", "server", "share", "path", "state"],
+        &["name", "state", "type", "usage", "server", "share", "path"],
     ),
     ("repositories", &["slug", "name", "source", "maintainer"]),
     (
@@ -85,7 +85,13 @@ const COLUMNS: &[(&str, &[&str])] = &[
 /// Between two columns.
 const GAP: usize = 2;
 
-/// No column is made narrower than this.
+/// Text is cut to this before a column is left out, and no further.
+const READABLE: usize = 24;
+
+/// Where only so many columns are left, they are cut further rather than left out.
+const FEWEST: usize = 2;
+
+/// But no column is made narrower than this.
 const NARROWEST: usize = 8;
 
 /// How deep values are shown; what lies deeper is one line of JSON.
@@ -230,7 +236,8 @@ impl Out {
         }
         let whole: Vec<bool> = names.iter().map(|name| is_whole(name)).collect();
         if let Screen::Terminal { columns, .. } = self.screen {
-            fit(&mut widths, &whole, columns.saturating_sub(2 * depth));
+            let least: Vec<usize> = heads.iter().map(|head| head.width()).collect();
+            widths = fit(&widths, &least, &whole, columns.saturating_sub(2 * depth));
         }
         // What did not fit at all: `widths` is shorter, and the cells are paired with it.
         let left_out = heads.get(widths.len()..).unwrap_or_default().join(", ");
@@ -360,12 +367,17 @@ fn columns(list: &str, rows: &[&Map<String, Value>]) -> Vec<String> {
             }
         }
     }
-    // What names a row comes first.
-    let rank = |name: &String| {
-        ["uuid", "slug", "entity_id", "name"]
-            .iter()
-            .position(|first| first == name)
-            .unwrap_or(9)
+    // What names a row comes first, then how it is; moments, and what is only true or false, come last.
+    let first = ["uuid", "slug", "entity_id", "name", "state"];
+    let is_truth = |name: &str| {
+        let mut values = rows.iter().filter_map(|row| row.get(name));
+        values.all(|value| value.is_boolean() || value.is_null())
+    };
+    let rank = |name: &String| match first.iter().position(|first| first == name) {
+        Some(rank) => rank,
+        None if is_truth(name) => first.len() + 2,
+        None if is_moment(name) => first.len() + 1,
+        None => first.len(),
     };
     names.sort_by_key(rank);
     names
@@ -380,34 +392,55 @@ fn is_whole(column: &str) -> bool {
         "id",
         "mac",
         "address",
-        "date",
-        "created",
-        "started",
         "from",
         "serial",
         "dev_path",
     ];
     let last = column.rsplit('.').next().unwrap_or(column);
-    WHOLE.contains(&last)
+    WHOLE.contains(&last) || is_moment(last)
 }
 
-/// Narrows the widest columns until all fit, but not the first and not those that are `whole`; where that is not enough,
-/// takes columns away from the end.
-fn fit(widths: &mut Vec<usize>, whole: &[bool], columns: usize) {
-    loop {
-        let gaps = GAP * widths.len().saturating_sub(1);
-        if widths.iter().sum::<usize>() + gaps <= columns {
-            return;
+/// Whether the column holds moments, by its name.
+fn is_moment(column: &str) -> bool {
+    let ends = ["_updated", "_changed", "_reported", "_at"];
+    ["date", "created"].contains(&column) || ends.iter().any(|end| column.ends_with(end))
+}
+
+/// How wide each column is, so that all fit; those that are missing at the end have no room. Long text is cut, but not the
+/// first column, those that are `whole`, and `least`, which is a head.
+fn fit(widths: &[usize], least: &[usize], whole: &[bool], columns: usize) -> Vec<usize> {
+    for count in (1..=widths.len()).rev() {
+        let narrowest = match count > FEWEST {
+            true => READABLE,
+            false => NARROWEST,
+        };
+        let floors: Vec<usize> = widths
+            .iter()
+            .zip(least)
+            .zip(whole)
+            .enumerate()
+            .map(
+                |(index, ((width, least), whole))| match index == 0 || *whole {
+                    true => *width,
+                    false => (*width).min(narrowest).max(*least),
+                },
+            )
+            .collect();
+        let mut fitting: Vec<usize> = widths.iter().take(count).copied().collect();
+        let most = columns.saturating_sub(GAP * (count - 1));
+        while fitting.iter().sum::<usize>() > most {
+            let wide = fitting.iter_mut().zip(&floors);
+            let narrowable = wide.filter(|(width, floor)| **width > **floor);
+            match narrowable.map(|(width, _)| width).max() {
+                Some(widest) => *widest -= 1,
+                None => break,
+            }
         }
-        let several = widths.len() > 1;
-        let others = widths.iter_mut().zip(whole).skip(1);
-        let narrowable = others.filter(|(width, whole)| !**whole && **width > NARROWEST);
-        match narrowable.map(|(width, _)| width).max() {
-            Some(widest) => *widest -= 1,
-            None if several => drop(widths.pop()),
-            None => return,
+        if fitting.iter().sum::<usize>() <= most || count == 1 {
+            return fitting;
         }
     }
+    Vec::new()
 }
 
 /// At most so wide; what is missing is shown to be.

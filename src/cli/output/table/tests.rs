@@ -89,7 +89,8 @@ fn what_names_a_thing_is_whole_or_not_there() {
         "{text}"
     );
     assert!(
-        text.contains("(no room for MAC, ADDRESS: see --output yaml)"),
+        text.contains("192.168.100.200/24")
+            && text.contains("(no room for PRIMARY, MAC: see --output yaml)"),
         "{text}"
     );
     let wide = Screen::Terminal {
@@ -105,4 +106,54 @@ fn what_names_a_thing_is_whole_or_not_there() {
     let data = json!({ "users": [{ "username": "a", "name": "x".repeat(40), "is_owner": true, "is_active": true, "local_only": false }] });
     let text = rendered(&data, PLAIN);
     assert!(text.lines().all(|line| line.width() <= 60), "{text}");
+}
+
+#[test]
+fn where_room_is_short_columns_go_and_no_head_and_no_moment_is_cut() {
+    let at = |columns, data: &Value| {
+        let colour = Colour::Off;
+        let text = rendered(data, Screen::Terminal { columns, colour });
+        assert!(text.lines().all(|line| line.width() <= columns), "{text}");
+        text
+    };
+    let moment = "2026-11-24T10:04:00.000000+00:00";
+    let states = json!([
+        { "entity_id": "sensor.living_room_temperature", "state": "21.5", "last_changed": moment,
+          "last_reported": moment, "last_updated": moment, "attributes": {} },
+    ]);
+    let expected = "\
+ENTITY ID                       STATE  LAST CHANGED      LAST REPORTED
+sensor.living_room_temperature  21.5   2026-11-24 10:04  2026-11-24 10:04
+(no room for LAST UPDATED: see --output yaml)
+";
+    assert_eq!(at(80, &states), expected);
+    let apps = json!({ "addons": [
+        { "slug": "a0d7b954_vscode", "name": "Studio Code Server", "version": "5.15.0", "version_latest": "5.16.1",
+          "state": "started", "update_available": true },
+    ] });
+    let expected = "\
+SLUG             NAME                VERSION  VERSION LATEST  STATE
+a0d7b954_vscode  Studio Code Server  5.15.0   5.16.1          started
+(no room for UPDATE AVAILABLE: see --output yaml)
+";
+    assert_eq!(at(80, &apps), expected);
+    let interfaces = json!({ "interfaces": [
+        { "interface": "enp0s31f6", "type": "ethernet", "enabled": true, "connected": true, "primary": true,
+          "mac": "00:11:22:33:44:55", "ipv4": { "address": ["192.168.100.200/24"] } },
+    ] });
+    let expected = "\
+INTERFACE  ADDRESS             TYPE      CONNECTED  ENABLED  PRIMARY
+enp0s31f6  192.168.100.200/24  ethernet  true       true     true
+(no room for MAC: see --output yaml)
+";
+    assert_eq!(at(80, &interfaces), expected);
+    // Long text is cut, and only where that is of no use a column goes.
+    let text = at(
+        80,
+        &json!({ "things": [{ "slug": "a", "name": "x".repeat(100), "on": true }] }),
+    );
+    assert!(
+        text.contains('…') && text.contains("ON") && !text.contains("no room"),
+        "{text}"
+    );
 }
