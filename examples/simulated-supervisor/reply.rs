@@ -170,7 +170,13 @@ pub(crate) fn file(name: &str, size: u64, headers: &HeaderMap, sent: Arc<AtomicU
     let (first, last) = match range.map(|range| wanted_bytes(range, size)) {
         None => (0, size.saturating_sub(1)),
         Some(Some(range)) => range,
-        Some(None) => return plain(StatusCode::RANGE_NOT_SATISFIABLE),
+        Some(None) => {
+            let mut reply = plain(StatusCode::RANGE_NOT_SATISFIABLE);
+            let length = HeaderValue::from_str(&format!("bytes */{size}")).ok();
+            let headers = reply.headers_mut();
+            headers.extend(length.map(|length| (CONTENT_RANGE, length)));
+            return reply;
+        }
     };
     let left = if size == 0 { 0 } else { last - first + 1 };
     let mut response = Response::new(Stream::Zeros { left, sent });

@@ -187,10 +187,15 @@ impl Read {
             (message, _) => {
                 let message = message.unwrap_or_else(|| format!("status {code}"));
                 let envelope = json!({ "result": "error", "message": message });
-                Answer {
-                    error: said(status),
-                    ..Answer::json(status, &envelope)
+                let mut answer = Answer::json(status, &envelope);
+                // How long it is, for who wants what is behind its end.
+                if let (StatusCode::RANGE_NOT_SATISFIABLE, Some(range)) =
+                    (status, self.headers.get(CONTENT_RANGE))
+                {
+                    answer.headers.insert(CONTENT_RANGE, range.clone());
                 }
+                answer.error = said(status);
+                answer
             }
         }
     }

@@ -146,6 +146,7 @@ fn into_file(
     let from = match opened.status() {
         200 => 0,
         206 if begins_at(&opened, had) => had,
+        416 if is_whole(&opened, had) => return finish(&part, path, had),
         _ => {
             if had == 0 {
                 drop(file);
@@ -176,10 +177,19 @@ fn into_file(
         }
     })?;
     synced?;
-    fs::rename(&part, path).map_err(failed("rename"))?;
+    finish(&part, path, copied)
+}
+
+/// Gives a download that is whole its name.
+fn finish(part: &Path, path: &Path, length: u64) -> Result<(), CliError> {
+    fs::rename(part, path).map_err(|source| CliError::File {
+        what: "rename",
+        path: part.to_owned(),
+        source,
+    })?;
     note(&format!(
         "{} written to {}",
-        shown_bytes(copied),
+        shown_bytes(length),
         path.display()
     ));
     Ok(())
@@ -258,6 +268,14 @@ fn begins_at(opened: &Streamed, offset: u64) -> bool {
         .and_then(|range| range.split('-').next())
         .and_then(|begin| begin.parse().ok());
     begin == Some(offset)
+}
+
+/// Whether nothing is left to send because all of it is here (RFC 9110 §15.5.17): who was interrupted may have had no time
+/// to rename it.
+fn is_whole(opened: &Streamed, had: u64) -> bool {
+    let range = opened.header("content-range");
+    let length = range.and_then(|range| range.strip_prefix("bytes */"));
+    had > 0 && length.and_then(|length| length.parse().ok()) == Some(had)
 }
 
 enum Copy {

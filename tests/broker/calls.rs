@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use hassio_sshd::policy::endpoints::{Access, Answer, Body, Endpoint, Endpoints};
 
-use crate::harness::{both, until};
+use crate::harness::{both, err, until};
 
 /// Values that the simulated Supervisor knows.
 const VALUES: [(&str, &str); 21] = [
@@ -126,6 +126,19 @@ fn a_backup_is_fetched_from_where_the_last_attempt_broke_off() {
         b"GET /backups/1a2b3c4d/download HTTP/1.1\r\nHost: x\r\nConnection: close\r\nRange: bytes=9999999-\r\n\r\n",
     );
     assert_eq!(beyond.status, 416);
+    assert!(
+        beyond.raw.contains("content-range: bytes */1048576\r\n"),
+        "{}",
+        beyond.raw
+    );
+    // One that was whole when the tool ended, and had not got its name.
+    let file = broker.scratch.path("1a2b3c4d.tar");
+    let kept = broker.scratch.path("1a2b3c4d.tar.part");
+    std::fs::write(&kept, vec![0; 1_048_576]).unwrap();
+    let words = ["backups", "download", "1a2b3c4d", "-o"];
+    let output = session.hassio(&[&words[..], &[file.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(file.exists() && !kept.exists());
     assert_eq!(session.get("/backups/00000000/download").status, 404);
 }
 

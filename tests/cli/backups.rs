@@ -129,6 +129,26 @@ fn what_is_there_of_another_backup_is_not_gone_on_with() {
 }
 
 #[test]
+fn a_part_that_is_whole_already_gets_its_name() {
+    let setup = Setup::new(|request| match request.header("range") {
+        Some("bytes=9-") => with_headers(416, &[("Content-Range", "bytes */9")], b""),
+        Some(_) => with_headers(416, &[("Content-Range", "bytes */8")], b""),
+        None => panic!("all of it"),
+    });
+    fs::write(setup.path("x.tar.part"), b"the whole").unwrap();
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(fs::read(setup.path("x.tar")).unwrap(), b"the whole");
+    assert!(!setup.path("x.tar.part").exists());
+    // More than there is belongs to something else.
+    fs::write(setup.path("x.tar.part"), b"the whole and more").unwrap();
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("does not fit this backup"), "{run:?}");
+    assert_eq!(fs::read(setup.path("x.tar")).unwrap(), b"the whole");
+}
+
+#[test]
 fn a_server_without_ranges_begins_anew_and_a_wrong_range_is_not_believed() {
     let body = data(500_000);
     let kept = body.clone();
