@@ -104,19 +104,7 @@ impl Context {
 
     /// Whether our server says that this role, or nobody, may make the call. Where it cannot be asked, it does not say so.
     pub(super) fn is_refused(&self, call: Call) -> bool {
-        if !self.client.has_broker() {
-            return false;
-        }
-        let Some(name) = endpoint(call) else {
-            return false;
-        };
-        let session = self.client.ask(Request::get(SESSION_PATH));
-        let calls = session
-            .and_then(|answer| answer.data())
-            .ok()
-            .and_then(|session| session.get("calls").cloned());
-        let calls = calls.as_ref().and_then(Value::as_array);
-        calls.is_some_and(|calls| !calls.iter().any(|call| call.as_str() == Some(&name)))
+        is_refused(&self.client, call)
     }
 
     /// Prints the answer to a command's call.
@@ -148,6 +136,23 @@ impl Context {
             error => error,
         }
     }
+}
+
+/// As [`Context::is_refused`].
+pub(super) fn is_refused(client: &Client, call: Call) -> bool {
+    if !client.has_broker() {
+        return false;
+    }
+    let Some(name) = endpoint(call) else {
+        return false;
+    };
+    let session = client.ask(Request::get(SESSION_PATH));
+    let calls = session
+        .and_then(|answer| answer.data())
+        .ok()
+        .and_then(|session| session.get("calls").cloned());
+    let calls = calls.as_ref().and_then(Value::as_array);
+    calls.is_some_and(|calls| !calls.iter().any(|call| call.as_str() == Some(&name)))
 }
 
 /// What policy calls a call.

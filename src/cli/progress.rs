@@ -1,5 +1,5 @@
 use std::io::{self, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::client::{Client, Request};
-use super::context::subject;
-use super::error::Exit;
+use super::context::{is_refused, subject};
 use super::given::Given;
 use super::output::seconds;
+use super::tree::{Call, get};
 use crate::model::escape;
 
 /// What takes less is not worth a line.
@@ -23,6 +23,9 @@ const FRAME: Duration = Duration::from_millis(125);
 const LOOK: Duration = Duration::from_secs(1);
 
 const FRAMES: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+/// Where it is said.
+const JOBS: Call = get("/jobs/info");
 
 /// How much of a job's stage is shown.
 const STAGE_BYTES: usize = 40;
@@ -79,8 +82,9 @@ pub(super) struct Watch {
     client: Client,
     parts: &'static [&'static str],
     reference: Option<String>,
-    /// Our server refuses to say how far it is, and puts each question on record.
-    refused: AtomicBool,
+    /// Whether our server refuses to say how far it is: it puts each question that it refuses on record, so what may be
+    /// asked is looked up first.
+    refused: OnceLock<bool>,
 }
 
 impl Watch {
@@ -91,24 +95,17 @@ impl Watch {
             client: client.another(),
             parts,
             reference: subject(given).map(|(_, word)| word.to_owned()),
-            refused: AtomicBool::new(false),
+            refused: OnceLock::new(),
         })
     }
 
     /// How far it is, if the Supervisor knows and we may ask.
     pub(super) fn look(&self) -> Option<String> {
-        if self.refused.load(Ordering::Relaxed) {
+        if *self.refused.get_or_init(|| is_refused(&self.client, JOBS)) {
             return None;
         }
-        let answer = self.client.ask(Request::get("/jobs/info").at_most(LOOK));
-        let data = match answer.and_then(|answer| answer.data()) {
-            Ok(data) => data,
-            Err(error) => {
-                let refused = error.exit() == Exit::Refused;
-                self.refused.store(refused, Ordering::Relaxed);
-                return None;
-            }
-        };
+        let answer = self.client.ask(Request::get(JOBS.path).at_most(LOOK));
+        let data = answer.and_then(|answer| answer.data()).ok()?;
         self.find(data.get("jobs")?).and_then(far)
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::Setup;
-use crate::recorder::{Step, error, json_reply, ok, reply};
+use crate::recorder::{Step, error, ok, reply};
 
 fn apps() -> Value {
     json!({ "addons": [
@@ -189,6 +189,7 @@ fn long_work_is_shown_on_a_terminal_with_how_far_it_is() {
             { "name": "other", "progress": 99, "done": false, "reference": null },
             { "name": "backup_manager_full_backup", "progress": 42.3, "stage": "home\u{1b}[2Jassistant", "done": false, "reference": null },
         ] })),
+        "/sshd/session" => ok(&json!({ "calls": ["jobs.list"] })),
         _ => {
             let mut steps = vec![Step::Wait(std::time::Duration::from_millis(2500))];
             steps.extend(ok(&json!({ "slug": "abc" })));
@@ -215,25 +216,29 @@ fn long_work_is_shown_on_a_terminal_with_how_far_it_is() {
 }
 
 #[test]
-fn who_may_not_see_how_far_it_is_asks_once() {
-    let setup = Setup::new(|request| match request.path() {
-        "/jobs/info" => json_reply(
-            403,
-            &json!({ "result": "error", "error_key": "sshd_refused", "message": "no" }),
-        ),
-        _ => {
-            let mut steps = vec![Step::Wait(std::time::Duration::from_millis(3500))];
-            steps.extend(ok(&json!({ "slug": "abc" })));
-            steps
-        }
-    });
-    let run = setup.command("backups new").on_terminal();
-    assert!(run.out.contains("slug"), "{run:?}");
-    let asked = setup.requests.all();
-    let looks = asked
-        .iter()
-        .filter(|request| request.path() == "/jobs/info");
-    assert_eq!(looks.count(), 1);
+fn who_may_not_see_how_far_it_is_does_not_ask() {
+    for (calls, looks) in [(json!(["backups.new-full"]), 0), (json!(["jobs.list"]), 1)] {
+        let setup = Setup::new(move |request| match request.path() {
+            "/sshd/session" => ok(&json!({ "role": "backup", "calls": calls })),
+            "/jobs/info" => ok(&json!({ "jobs": [] })),
+            _ => {
+                let mut steps = vec![Step::Wait(std::time::Duration::from_millis(3500))];
+                steps.extend(ok(&json!({ "slug": "abc" })));
+                steps
+            }
+        });
+        let run = setup.command("backups new").on_terminal();
+        assert!(run.out.contains("slug"), "{run:?}");
+        let asked = setup.requests.all();
+        let times = |path| {
+            asked
+                .iter()
+                .filter(|request| request.path() == path)
+                .count()
+        };
+        assert_eq!(times("/sshd/session"), 1, "{asked:?}");
+        assert_eq!(times("/jobs/info").min(1), looks, "{asked:?}");
+    }
 }
 
 #[test]
