@@ -17,7 +17,7 @@ FROM ${BUILD_FROM}
 # What a session has to work with: it sees these programs read-only and can install none.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        bash ca-certificates curl git less nano openssh-sftp-server procps rsync \
+        bash ca-certificates curl fish git less nano openssh-sftp-server procps rsync zsh \
  && rm -rf /var/lib/apt/lists/*
 # The three belong into one folder: the server looks for the other two beside itself.
 COPY --from=build /src/target/app-release/hassio-sshd /src/target/app-release/hassio \

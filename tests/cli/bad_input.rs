@@ -347,10 +347,14 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 fn a_silent_server_is_not_waited_for_without_end() {
     // Outside a session the time limits are the program's own; `banner` has the shortest.
     let setup = Setup::new(|_| vec![Step::Hold]);
-    let run = setup.hassio("banner");
-    assert_eq!(
-        (run.code, run.out.as_str(), run.err.as_str()),
-        (Some(0), "", "")
-    );
-    assert!(run.took < Duration::from_millis(1000), "{run:?}");
+    let best = (0..5).map(|_| {
+        let run = setup.hassio("banner");
+        assert_eq!(
+            (run.code, run.out.as_str(), run.err.as_str()),
+            (Some(0), "", "")
+        );
+        run.took
+    });
+    let best = best.min().unwrap();
+    assert!(best < Duration::from_millis(300), "{best:?}");
 }

@@ -77,12 +77,17 @@ fn a_supervisor_that_is_away_or_slow_costs_nothing_but_the_values() {
         crate::recorder::error(403, "no"),
     ] {
         let setup = Setup::new(move |_| answer.clone());
-        let run = setup.command("__complete bash apps restart").word("").run();
-        assert_eq!(
-            (run.code, run.out.as_str(), run.err.as_str()),
-            (Some(0), "", "")
-        );
-        assert!(run.took < Duration::from_millis(600), "{run:?}");
+        // The deadline is ours, what else the machine does is not: the best of some.
+        let best = (0..5).map(|_| {
+            let run = setup.command("__complete bash apps restart").word("").run();
+            assert_eq!(
+                (run.code, run.out.as_str(), run.err.as_str()),
+                (Some(0), "", "")
+            );
+            run.took
+        });
+        let best = best.min().unwrap();
+        assert!(best < Duration::from_millis(200), "{best:?}");
     }
     // Words of the table need nobody.
     let words = Hassio::new("__complete bash cor")
@@ -132,6 +137,81 @@ fn bash_completes_what_is_typed() {
         "table\n"
     );
     assert_eq!(completed(&["hassio", "nonsense", ""]), "\n");
+}
+
+/// A folder with `hassio` in it for a shell to find.
+fn with_program(setup: &Setup) {
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hassio"), setup.path("hassio")).unwrap();
+}
+
+#[test]
+fn fish_completes_what_is_typed() {
+    let setup = Setup::new(system);
+    with_program(&setup);
+    let script = setup.hassio("completion fish").out;
+    std::fs::write(setup.path("hassio.fish"), script).unwrap();
+    let completed = |line: &str| {
+        let body = format!("source hassio.fish; complete -C '{line}'");
+        let output = program("fish")
+            .args(["--no-config", "-c", &body])
+            .current_dir(&setup.dir)
+            .env("HOME", &setup.dir)
+            .env("PATH", format!("{}:/usr/bin:/bin", setup.dir.display()))
+            .env("HASSIO_SOCKET", setup.path("socket"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.stderr.is_empty(), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(completed("hassio ap").starts_with("apps\t"));
+    let restart = completed("hassio apps restart core_s");
+    assert!(
+        restart.contains("core_ssh\tTerminal \\x1b[2J, started\n"),
+        "{restart}"
+    );
+    assert!(restart.contains("core_samba\t"), "{restart}");
+    assert_eq!(completed("hassio nonsense "), "");
+    let file = completed("hassio backups upload hassio.f");
+    assert!(file.starts_with("hassio.fish"), "{file}");
+}
+
+/// As in the image: the script lies where zsh looks for completions.
+#[test]
+fn zsh_completes_what_is_typed() {
+    let setup = Setup::new(system);
+    with_program(&setup);
+    std::fs::create_dir(setup.path("site")).unwrap();
+    let script = setup.hassio("completion zsh").out;
+    std::fs::write(setup.path("site/_hassio"), script).unwrap();
+    let begin = "PS1='ready> '; fpath=($ZDOTDIR/site $fpath); autoload -U compinit; compinit -u -d $ZDOTDIR/dump\n";
+    std::fs::write(setup.path(".zshrc"), begin).unwrap();
+    setup.requests.clear();
+    let zsh = Hassio::of("/usr/bin/zsh")
+        .word("-d")
+        .word("-i")
+        .env("ZDOTDIR", &setup.dir)
+        .env("HOME", &setup.dir)
+        .env("PATH", format!("{}:/usr/bin:/bin", setup.dir.display()))
+        .env("HASSIO_SOCKET", setup.path("socket"));
+    let run = zsh.on_terminal_typing(&[
+        ("ready> ", "hassio ap\tres\tcore_ss\t\n"),
+        ("ready> ", "hassio apps restart nonsense\t\n"),
+        ("ready> ", "exit\n"),
+    ]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let posted: Vec<String> = setup
+        .requests
+        .all()
+        .iter()
+        .filter(|request| request.method == "POST")
+        .map(|request| request.target.clone())
+        .collect();
+    assert_eq!(
+        posted,
+        ["/addons/core_ssh/restart", "/addons/nonsense/restart"],
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -94,10 +94,16 @@ pub(crate) struct Run {
 
 impl Hassio {
     pub(crate) fn new(line: &str) -> Self {
-        let mut command = program(env!("CARGO_BIN_EXE_hassio"));
-        command
-            .env_clear()
-            .args(line.split(' ').filter(|word| !word.is_empty()));
+        let mut hassio = Self::of(env!("CARGO_BIN_EXE_hassio"));
+        let words = line.split(' ').filter(|word| !word.is_empty());
+        hassio.command.args(words);
+        hassio
+    }
+
+    /// Another program.
+    pub(crate) fn of(path: &str) -> Self {
+        let mut command = program(path);
+        command.env_clear();
         Self {
             command,
             input: Vec::new(),
