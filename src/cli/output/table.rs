@@ -403,7 +403,7 @@ fn is_whole(column: &str) -> bool {
 /// Whether the column holds moments, by its name.
 fn is_moment(column: &str) -> bool {
     let ends = ["_updated", "_changed", "_reported", "_at"];
-    ["date", "created"].contains(&column) || ends.iter().any(|end| column.ends_with(end))
+    ["date", "created", "started"].contains(&column) || ends.iter().any(|end| column.ends_with(end))
 }
 
 /// How wide each column is, so that all fit; those that are missing at the end have no room. Long text is cut, but not the
