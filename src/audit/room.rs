@@ -54,8 +54,8 @@ pub(super) struct Room {
     pub(super) folds: Folds,
     /// What keys said of connections that are not known, or not any more.
     pub(super) early: Vec<Record>,
-    /// Which of those have logged in, the last first.
-    pub(super) proved: Vec<ConnectionId>,
+    /// Logins among that: keys may have overtaken the warden, who said before whose connection it is.
+    pub(super) proved: Vec<Record>,
     /// Those that put too much on record without a session.
     pub(super) overrun: Vec<ConnectionId>,
     pub(super) sessions: HashMap<SessionId, Session>,
@@ -242,7 +242,7 @@ impl Room {
             return Placed::Waived;
         }
         let cid = record.cid;
-        let mut who = cid.map(|cid| self.connections.who(cid)).unwrap_or_default();
+        let mut who = self.who_of(&record);
         match (sid, cid) {
             (None, Some(cid)) => self.place_without_session(who, cid, &record, promise, now),
             (sid, cid) => {
@@ -262,9 +262,10 @@ impl Room {
         now: Instant,
     ) -> Placed {
         if matches!(record.event, Event::AuthAttempt { .. }) && record.ok == Some(true) {
-            if self.connections.standing(cid).is_none() {
-                self.proved.truncate(EARLY_RECORDS);
-                self.proved.insert(0, cid);
+            let waits = promise.is_none() && self.proved.len() < EARLY_RECORDS;
+            if self.connections.standing(cid).is_none() && waits {
+                self.proved.push(record.clone());
+                return Placed::Taken;
             }
             self.log_in(cid, now);
             return self.ledger(who, Some(cid), record, promise, now);
@@ -312,19 +313,25 @@ impl Room {
 
     /// A connection that is new here.
     pub(super) fn join(&mut self, cid: ConnectionId, peer: Peer, standing: Standing, now: Instant) {
-        // keys has another link than the warden, and may have overtaken it.
-        let known = self.proved.len();
-        self.proved.retain(|proved| *proved != cid);
-        let standing = if self.proved.len() < known {
-            Standing::LoggedIn
-        } else {
-            standing
-        };
         self.connections.add(cid, peer, standing);
         let its = |record: &mut Record| record.cid == Some(cid);
-        for record in self.early.extract_if(.., its).collect::<Vec<_>>() {
+        let mut all: Vec<Record> = self.early.extract_if(.., its).collect();
+        all.extend(self.proved.extract_if(.., its));
+        for record in all {
             self.place(record, None, now);
         }
+    }
+
+    /// Writes the logins of connections that the warden has not spoken of, now that all it said before is heard.
+    pub(super) fn write_proved(&mut self, now: Instant) {
+        for record in std::mem::take(&mut self.proved) {
+            self.ledger(self.who_of(&record), record.cid, &record, None, now);
+        }
+    }
+
+    fn who_of(&self, record: &Record) -> Who {
+        let who = record.cid.map(|cid| self.connections.who(cid));
+        who.unwrap_or_default()
     }
 
     /// Writes the counts of the window that is over.

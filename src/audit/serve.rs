@@ -128,6 +128,7 @@ impl Room {
         } else {
             Turn::Again
         };
+        self.write_proved(now);
         self.hear_guests(&ready.collect::<Vec<_>>(), now);
         if now >= self.orphans_due {
             self.close_orphans(now);
@@ -160,6 +161,9 @@ impl Room {
         due.push(self.sweep.due(Instant::now()));
         due.push(self.erasure.due());
         due.extend(self.recordings.due(Instant::now()));
+        if !self.proved.is_empty() {
+            due.push(Instant::now());
+        }
         if self.outbox.is_behind() {
             due.push(Instant::now() + WARDEN_AGAIN);
         }
@@ -373,6 +377,7 @@ impl Room {
         let now = Instant::now();
         self.hear_guests(&vec![true; self.guests.len()], now);
         self.hear_keys(now);
+        self.write_proved(now);
         for ended in self.connections.end_all() {
             self.folds.end(ended.source, &ended.held, now);
         }

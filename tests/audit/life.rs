@@ -1,5 +1,8 @@
 //! Crashes, damage, restarts and floods.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[test]
@@ -407,4 +410,46 @@ fn a_session_whose_file_cannot_be_begun_is_refused() {
     fs::rename(directory.0.join("elsewhere"), directory.0.join("sessions")).unwrap();
     closed(server.close(first.sid), first.sid);
     server.stop();
+}
+
+#[test]
+fn a_login_is_recorded_with_its_address_however_busy_audit_is() {
+    let directory = Directory::new();
+    let server = Server::start(&directory);
+    let facts = facts();
+    let busy = server.connect(facts.cid, None);
+    opened(server.open(&facts), facts.sid);
+    // Heard after the one that is busy: what the warden says meanwhile is not heard before it.
+    let keys = server.reporter(Reporter::Keys);
+    let over = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&over);
+    let flood = std::thread::spawn(move || {
+        while !ends.load(Ordering::Relaxed) {
+            tell(&busy, shell());
+        }
+    });
+    let logins = 3000;
+    let mut links = Vec::new();
+    for _ in 0..logins {
+        let cid = ConnectionId::new();
+        links.push(server.connect(cid, None));
+        tell(&keys, attempt(cid, Outcome::Good));
+        links.truncate(20);
+    }
+    over.store(true, Ordering::Relaxed);
+    flood.join().unwrap();
+    // One that the warden has never spoken of.
+    let nobodys = ConnectionId::new();
+    tell(&keys, attempt(nobodys, Outcome::Good));
+    closed(server.close(facts.sid), facts.sid);
+    server.stop();
+    let records = directory.records("ledger/000001.jsonl");
+    let logged = records
+        .iter()
+        .filter(|record| record["type"] == "auth.attempt");
+    let (placed, lost): (Vec<&Value>, Vec<&Value>) =
+        logged.partition(|record| record["src"]["ip"] == "192.0.2.7");
+    assert_eq!(lost.len(), 1, "of {logins}: {lost:?}");
+    assert_eq!(lost[0]["cid"], nobodys.to_string());
+    assert_eq!(placed.len(), logins);
 }
