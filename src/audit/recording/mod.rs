@@ -13,6 +13,7 @@ mod name;
 mod recovery;
 mod room;
 mod seal;
+pub(in crate::audit) mod sealed;
 
 pub(super) use self::room::marker;
 

@@ -6,10 +6,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use zeekstd::{Decoder, EncodeOptions, Encoder, FrameSizePolicy};
+use zeekstd::{EncodeOptions, Encoder, FrameSizePolicy};
 
 use super::hex;
 use super::name::Name;
+use super::sealed::Sealed;
 use crate::sys::Errno;
 use crate::sys::directory::Directory;
 
@@ -41,7 +42,7 @@ pub(super) enum SealError {
     #[error("cannot compress it")]
     Compress(#[source] zeekstd::Error),
     #[error("cannot read it back")]
-    Read(#[source] zeekstd::Error),
+    Read(#[source] io::Error),
     #[error("it is not what was recorded")]
     Changed,
 }
@@ -72,7 +73,7 @@ enum State {
         unsynced: usize,
     },
     Reading {
-        from: Box<Decoder<'static, File>>,
+        from: Box<Sealed>,
         digest: Sha256,
     },
 }
@@ -192,7 +193,7 @@ fn compress(
     file.sync_all().map_err(failed("sync it"))?;
     let sealed = directory.read(&format!("{name}{PART}"));
     let sealed = sealed.map_err(|errno| failed("open it again")(errno.into()))?;
-    let from = Decoder::new(sealed).map_err(SealError::Read)?;
+    let from = Sealed::open(sealed).map_err(SealError::Read)?;
     Ok(Some(State::Reading {
         from: Box::new(from),
         digest: Sha256::new(),
@@ -200,13 +201,13 @@ fn compress(
 }
 
 fn read_back(
-    mut from: Box<Decoder<'static, File>>,
+    mut from: Box<Sealed>,
     mut digest: Sha256,
     buffer: &mut [u8],
     plain: &Plain,
     directory: &Directory,
 ) -> Result<Option<State>, SealError> {
-    let length = from.decompress(buffer).map_err(SealError::Read)?;
+    let length = from.read(buffer).map_err(SealError::Read)?;
     let bytes = buffer.get(..length).unwrap_or_default();
     if !bytes.is_empty() {
         digest.update(bytes);

@@ -1,11 +1,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 
-use zeekstd::Decoder;
-
 use super::file::Passing;
 use super::report::{Report, What};
 use crate::audit::recording::check::{Checked, check};
+use crate::audit::recording::sealed::Sealed;
 use crate::sys::directory::Directory;
 
 /// The recordings that a session's records name, each with what its end says.
@@ -19,6 +18,13 @@ pub(super) struct Named {
 struct End {
     bytes: u64,
     sha256: String,
+}
+
+impl End {
+    /// Whether this is what ended, and nothing comes after it.
+    fn is(&self, found: &Checked) -> bool {
+        found.torn_bytes == 0 && (found.whole_bytes, &found.sha256) == (self.bytes, &self.sha256)
+    }
 }
 
 impl Named {
@@ -65,9 +71,10 @@ impl Named {
             };
             report.recordings += 1;
             match end {
-                Some(end) if (found.whole_bytes, &found.sha256) != (end.bytes, &end.sha256) => {
+                Some(end) if !end.is(&found) => {
                     let expected = format!("{} bytes, {}", end.bytes, end.sha256);
-                    let is = format!("{} bytes, {}", found.whole_bytes, found.sha256);
+                    let bytes = found.whole_bytes.saturating_add(found.torn_bytes);
+                    let is = format!("{bytes} bytes, {}", found.sha256);
                     report.find(What::Recording, &id, None, &expected, &is);
                 }
                 // It goes on, or a start has ended it without a word in its session's record: its own heads prove it.
@@ -103,7 +110,7 @@ impl Lying {
     fn read(self, id: &str) -> Option<Checked> {
         match self {
             Self::Plain(file) => check(file, id).ok(),
-            Self::Sealed(file) => check(Decoder::new(file).ok()?, id).ok(),
+            Self::Sealed(file) => check(Sealed::open(file).ok()?, id).ok(),
         }
     }
 }
