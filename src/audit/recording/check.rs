@@ -1,4 +1,4 @@
-//! Reads a recording that is not compressed, and says whether it is as it was written.
+//! Reads a recording, and says whether it is as it was written.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -24,6 +24,20 @@ pub struct Checked {
     pub closed: bool,
     /// At which byte the first head stands that does not follow from what is before it.
     pub broken_at: Option<u64>,
+}
+
+/// 2 to this power is the most that a frame may look back: sealed recordings have frames of 64 KiB.
+const WINDOW_LOG: u32 = 23;
+
+/// Reads what is compressed, frame by frame as it comes. The table of the frames at its end is passed over: it is there for
+/// others, and would have to be believed.
+///
+/// # Errors
+/// Where there is no memory for it.
+pub fn unsealed<R: Read>(sealed: R) -> io::Result<impl Read + use<R>> {
+    let mut decoder = zstd::stream::read::Decoder::new(sealed)?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(decoder)
 }
 
 /// Reads all of the recording whose file is called `id`.

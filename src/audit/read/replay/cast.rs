@@ -1,18 +1,16 @@
 //! The recordings of a session, read event by event. `docs/audit.md` and the asciicast format, version 3, define them.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::audit::read::trail::{ReadError, SessionFile, Trail};
+use crate::audit::recording::check::unsealed;
 use crate::sys::Errno;
 
 /// The longest line that is read: more than what is written at once, each byte escaped.
 const LINE_BYTES: u64 = 256 * 1024;
-/// 2 to this power is the most that a frame may look back: sealed recordings have frames of 64 KiB.
-const WINDOW_LOG: u32 = 23;
 /// The most recordings of a session that are looked at.
 const ENTRIES: usize = 10_000;
 /// No event comes later than this after the one before it, whatever it says.
@@ -150,14 +148,24 @@ impl Cast {
     /// Where it cannot be opened, or its first line is none.
     pub fn open(trail: &Trail, recording: &Recording) -> Result<Self, ReadError> {
         let id = recording.id();
-        let failed = |why: String| ReadError::Recording {
-            file: id.clone(),
-            why,
-        };
+        let failed = |why: String| failed(&id, why);
         let file = trail
             .open_file(&id)
             .map_err(|errno: Errno| failed(errno.desc().to_owned()))?;
-        let reader = unsealed(file, &id).map_err(|error| failed(error.to_string()))?;
+        let reader: Box<dyn Read> = if id.ends_with(SEALED) {
+            Box::new(unsealed(file).map_err(|error| failed(error.to_string()))?)
+        } else {
+            Box::new(file)
+        };
+        Self::read(reader, &id)
+    }
+
+    /// Reads a recording that is not compressed, or not any more. Errors call it `id`.
+    ///
+    /// # Errors
+    /// Where its first line is none.
+    pub fn read(reader: Box<dyn Read>, id: &str) -> Result<Self, ReadError> {
+        let failed = |why: String| failed(id, why);
         let mut cast = Self {
             reader: BufReader::with_capacity(64 * 1024, reader),
             header: Header::default(),
@@ -229,11 +237,9 @@ impl Cast {
     }
 }
 
-fn unsealed(file: File, id: &str) -> io::Result<Box<dyn Read>> {
-    if !id.ends_with(SEALED) {
-        return Ok(Box::new(file));
+fn failed(id: &str, why: String) -> ReadError {
+    ReadError::Recording {
+        file: id.to_owned(),
+        why,
     }
-    let mut decoder = zstd::stream::read::Decoder::new(file)?;
-    decoder.window_log_max(WINDOW_LOG)?;
-    Ok(Box::new(decoder))
 }
