@@ -257,12 +257,13 @@ impl State {
         self.pending_bytes -= request.bytes();
         match (kind, request) {
             (kind::HANDLE, Request::Open(path, what)) => {
-                let handle = fields.string()?.to_vec();
+                let handle = handle(&mut fields)?;
                 self.totals.opened += 1;
-                // Beyond the bound its reads and writes are not seen; the record says that it was opened.
+                // Beyond the bound its reads and writes are not seen, nor its end: the totals alone tell of it.
                 if self.open.len() < OPEN {
                     self.open.insert(handle, Open::new(path, what));
                 } else {
+                    self.totals.operations += 1;
                     self.totals.left_out += 1;
                 }
             }

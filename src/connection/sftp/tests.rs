@@ -235,6 +235,36 @@ fn a_flood_is_counted_and_not_recorded() {
     assert!(recorded <= RECORDS);
 }
 
+#[test]
+fn more_handles_than_are_kept_hide_nothing_else() {
+    let mut watch = Watch::new();
+    let beyond = 10;
+    for n in 0..u32::try_from(OPEN).unwrap() + beyond {
+        opened(&mut watch, n, "/config/many", &format!("h{n}"));
+    }
+    watch.client_sent(&Packet::new(kind::REMOVE, 1).text("/config/x").bytes());
+    watch.server_sent(&status(1, OK));
+    let seen: Vec<_> = ops(watch.records()).into_iter().map(|op| op.op).collect();
+    assert_eq!(seen, ["remove"]);
+    let Some(Event::SftpSummary(totals)) = watch.finish().pop().map(|record| record.event) else {
+        panic!("no summary");
+    };
+    assert!(totals.left_out >= u64::from(beyond));
+    let all = u64::try_from(OPEN).unwrap() + u64::from(beyond) + 1;
+    assert_eq!((totals.operations, totals.changes), (all, 1));
+}
+
+#[test]
+fn a_handle_that_no_request_may_name_is_not_kept() {
+    let mut watch = Watch::new();
+    let longest = usize::try_from(HANDLE).unwrap();
+    opened(&mut watch, 1, "/config/a", &"h".repeat(longest));
+    assert_eq!(watch.unreadable, None);
+    opened(&mut watch, 2, "/config/b", &"h".repeat(longest + 1));
+    assert_eq!(watch.unreadable, Some(Unreadable::Fields));
+    assert_eq!(watch.state.open.len(), 1);
+}
+
 /// A small generator, so that what fails can be run again: Marsaglia's xorshift64.
 fn random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
