@@ -22,7 +22,7 @@ mod rsync;
 mod run;
 mod running;
 mod session;
-mod sftp;
+pub mod sftp;
 mod stream;
 mod terminal;
 mod transfer;

@@ -37,7 +37,7 @@ const EOF: u32 = 1;
 
 /// Follows one channel.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub struct Watch {
     client: Stream,
     server: Stream,
     state: State,
@@ -89,8 +89,16 @@ impl Request {
     }
 }
 
+impl Default for Watch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Watch {
-    pub(super) fn new() -> Self {
+    /// Of a channel that nothing has passed through yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             client: Stream::default(),
             server: Stream::default(),
@@ -109,7 +117,7 @@ impl Watch {
     }
 
     /// What the server has been given of the client's.
-    pub(super) fn client_sent(&mut self, bytes: &[u8]) {
+    pub fn client_sent(&mut self, bytes: &[u8]) {
         let state = &mut self.state;
         if self.unreadable.is_none() {
             let passed = self.client.pass(bytes, |piece| match piece {
@@ -124,7 +132,7 @@ impl Watch {
     }
 
     /// What the client is about to be given.
-    pub(super) fn server_sent(&mut self, bytes: &[u8]) {
+    pub fn server_sent(&mut self, bytes: &[u8]) {
         let state = &mut self.state;
         if self.unreadable.is_none() {
             let passed = self.server.pass(bytes, |piece| match piece {
@@ -139,18 +147,26 @@ impl Watch {
     }
 
     /// Records that are due.
-    pub(super) fn records(&mut self) -> Vec<Record> {
+    pub fn records(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.state.records)
     }
 
+    /// Why it is not followed any more, if it is not: what passes from then on is not looked at.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&'static str> {
+        self.unreadable.map(Unreadable::as_str)
+    }
+
     /// The rest, and the totals, when the channel is over.
-    pub(super) fn finish(mut self) -> Vec<Record> {
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Record> {
         for (_, open) in std::mem::take(&mut self.state.open) {
             self.state.closed(&open, Some("interrupted"));
         }
+        let unreadable = self.unreadable().map(str::to_owned);
         let mut records = self.state.records;
         let mut totals = self.state.totals;
-        totals.unreadable = self.unreadable.map(|why| why.as_str().to_owned());
+        totals.unreadable = unreadable;
         records.push(Record::new(Event::SftpSummary(totals)));
         records
     }
