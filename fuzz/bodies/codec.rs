@@ -50,6 +50,9 @@ pub const TYPES: &[Type] = types![
     KeysConfig,
     BrokerConfig,
     AuditConfig,
+    ReaderConfig,
+    Question,
+    ReaderToBroker,
 ];
 
 /// Reads a message of one type.

@@ -6,11 +6,12 @@ use hassio_sshd::model::{
 };
 use hassio_sshd::wire::{
     AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig, BrokerToWarden,
-    ConnectionToInit, ConnectionToKeys, Event, Fault, FrontConfig, FrontToWarden, InitToConnection,
-    KeysConfig, KeysToConnection, KeysToWarden, Omission, OwnRole, Phase, Record, RecordingEvent,
-    RecordingPart, RecordingStart, Refusal, ReportToAudit, Reporter, SessionEnd, SessionFacts,
-    Spawn, Stream, WardenConfig, WardenToAudit, WardenToBroker, WardenToConnection, WardenToFront,
-    WardenToKeys,
+    ConnectionToInit, ConnectionToKeys, Event, Fault, Form, FrontConfig, FrontToWarden,
+    InitToConnection, KeysConfig, KeysToConnection, KeysToWarden, Omission, OwnRole, Phase,
+    Question, ReaderConfig, ReaderToBroker, Record, RecordingEvent, RecordingPart, RecordingStart,
+    Refusal, ReportToAudit, Reporter, Search, SessionEnd, SessionFacts, Spawn, Stream, Subject,
+    Wanted, WardenConfig, WardenToAudit, WardenToBroker, WardenToConnection, WardenToFront,
+    WardenToKeys, Whose,
 };
 
 use super::message;
@@ -232,6 +233,7 @@ fn of_audit() {
                 event: Event::SessionClose {
                     reason: SessionEnd::Client,
                     duration_ms: 1234,
+                    by: Some(sid()),
                 },
             },
         ),
@@ -318,6 +320,13 @@ fn of_broker_and_init() {
     );
     message("WardenToBroker", "Audit", &WardenToBroker::Audit);
     message("BrokerToWarden", "Closed", &BrokerToWarden::Closed(sid()));
+    message("BrokerToWarden", "Read", &BrokerToWarden::Read);
+    let kill = BrokerToWarden::Kill {
+        sid: sid(),
+        by: sid(),
+    };
+    message("BrokerToWarden", "Kill", &kill);
+    of_readers();
     let channel = ChannelNumber(2);
     let spawn = ConnectionToInit::Spawn(Spawn {
         channel,
@@ -421,4 +430,59 @@ fn configurations() {
         boot: "0123abcd".to_owned(),
     };
     message("AuditConfig", "all", &audit);
+    let reader = ReaderConfig {
+        log_level: log_level(),
+        directory: "/data/audit".into(),
+        zone: Some("Europe/Zurich".to_owned()),
+    };
+    message("ReaderConfig", "all", &reader);
+}
+
+fn of_readers() {
+    let search = Search {
+        user: Some("root".to_owned()),
+        since: Some("2h".to_owned()),
+        types: Some("exec,sftp.".to_owned()),
+        text: Some("secrets.yaml".to_owned()),
+        ignore_case: true,
+        newest: Some(50),
+        ..Search::default()
+    };
+    let session = "last".to_owned();
+    let recording = "3.1".to_owned();
+    let asked = [
+        ("List", Whose::Everybodys, Wanted::List(search)),
+        (
+            "Session",
+            Whose::OfPassword,
+            Wanted::Session {
+                session: session.clone(),
+                form: Form::Json,
+            },
+        ),
+        (
+            "Recording",
+            Whose::OfKey(FINGERPRINT.to_owned()),
+            Wanted::Recording { session, recording },
+        ),
+    ];
+    for (name, whose, what) in asked {
+        let by = sid();
+        message("Question", name, &Question { by, whose, what });
+    }
+    let file = format!("recordings/2026/11/24/{SID}/3.1.cast");
+    let subject = Subject::Recording { sid: sid(), file };
+    let said = [
+        ("Found", ReaderToBroker::Found(subject)),
+        (
+            "Bytes",
+            ReaderToBroker::Bytes(b"[0.1,\"o\",\"x\"]\n".to_vec()),
+        ),
+        ("End", ReaderToBroker::End),
+        ("NotThere", ReaderToBroker::NotThere("none".to_owned())),
+        ("Unfit", ReaderToBroker::Unfit("no moment".to_owned())),
+    ];
+    for (name, said) in said {
+        message("ReaderToBroker", name, &said);
+    }
 }
