@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 mod access;
 mod apps;
 mod backups;
+mod bodies;
 mod core;
 mod data;
 mod fault;

@@ -72,8 +72,9 @@ impl Body for Stream {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) => {
                         *pause = Box::pin(sleep(LINE));
+                        let line = Bytes::from(line(name, *next));
                         *next += 1;
-                        Bytes::from(line(name, *next))
+                        line
                     }
                 },
             },
@@ -220,9 +221,13 @@ pub(crate) fn log(name: &'static str, follow: Follow, headers: &HeaderMap, query
             "Invalid content type requested. Only text/plain and text/x-log supported for now.";
         return text(StatusCode::BAD_REQUEST, message);
     }
-    let count = wanted_lines(headers, query).min(HISTORY);
-    let begin = HISTORY - count;
-    let lines: String = (begin..HISTORY).map(|n| line(name, n)).collect();
+    let begin = match after_cursor(headers) {
+        Some(begin) => begin,
+        None => HISTORY - wanted_lines(headers, query).min(HISTORY),
+    };
+    // Whoever has a cursor has seen what it names: there is so much by now.
+    let end = HISTORY.max(begin + 1);
+    let lines: String = (begin..end).map(|n| line(name, n)).collect();
     let mut response = match follow {
         Follow::No => text(StatusCode::OK, &lines),
         Follow::Yes => {
@@ -231,7 +236,7 @@ pub(crate) fn log(name: &'static str, follow: Follow, headers: &HeaderMap, query
             *response.body_mut() = Stream::Log {
                 first: Some(lines.into()),
                 name,
-                next: HISTORY,
+                next: end,
                 pause,
             };
             response
@@ -244,6 +249,19 @@ pub(crate) fn log(name: &'static str, follow: Follow, headers: &HeaderMap, query
         response.headers_mut().insert("x-first-cursor", cursor);
     }
     response
+}
+
+/// Where `Range: entries=CURSOR:SKIP:COUNT` begins, of a cursor of ours and with a SKIP that leads on.
+fn after_cursor(headers: &HeaderMap) -> Option<usize> {
+    let range = headers.get("range")?.to_str().ok()?;
+    let mut parts = range.strip_prefix("entries=")?.split(':');
+    let (cursor, skip) = (parts.next()?, parts.next()?);
+    let index = cursor.split(';').find_map(|part| part.strip_prefix("i="))?;
+    let index = usize::from_str_radix(index, 16).ok()?;
+    // Beyond anything that was ever sent there is nothing.
+    index
+        .checked_add(skip.parse().ok()?)
+        .filter(|begin| *begin < 1_000_000)
 }
 
 /// `Range: entries=CURSOR:SKIP:COUNT`, or `?lines=N`.

@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::record::{Recorder, Uploaded};
 use crate::reply::{self, Follow, Reply};
 use crate::table::{Answer, Found, Route, Table};
-use crate::{core, data};
+use crate::{bodies, core, data};
 
 /// The longest body that is read whole; the real one has the same limit.
 const BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -196,6 +196,9 @@ impl Supervisor {
         let Ok(body) = serde_json::from_slice::<Map<String, Value>>(body) else {
             return reply::error(StatusCode::BAD_REQUEST, "Invalid json");
         };
+        if let Some(message) = bodies::objection(route.method, &path, &body) {
+            return reply::error(StatusCode::BAD_REQUEST, &message);
+        }
         match (route.method, path.as_str()) {
             ("GET", "/addons") => reply::ok(&json!({ "addons": locked(&self.apps).list() })),
             ("GET", "/addons/{app}/info") => self.app(first),
@@ -251,7 +254,10 @@ impl Supervisor {
                 None => reply::error(StatusCode::NOT_FOUND, &format!("{first} does not exist")),
             },
             ("POST", "/core/check") => self.check().await,
-            ("POST", "/core/restart" | "/core/rebuild" | "/core/stop") => restart(&body).await,
+            ("POST", "/core/restart" | "/core/rebuild" | "/core/stop") => {
+                sleep(WORK).await;
+                reply::ok(&json!({}))
+            }
             _ => reply::ok(&json!({})),
         }
     }
@@ -349,18 +355,6 @@ fn log_name(path: &str) -> &'static str {
         Some("addons") => "app",
         _ => "plugin",
     }
-}
-
-async fn restart(options: &Map<String, Value>) -> Reply {
-    if let Some(name) = options
-        .keys()
-        .find(|name| !["safe_mode", "force"].contains(&name.as_str()))
-    {
-        let message = format!("extra keys not allowed @ data['{name}']. Got None");
-        return reply::error(StatusCode::BAD_REQUEST, &message);
-    }
-    sleep(WORK).await;
-    reply::ok(&json!({}))
 }
 
 /// One transparent point.

@@ -19,4 +19,5 @@ mod logs;
 mod output;
 mod outside;
 mod recorder;
+mod simulated;
 mod walk;

@@ -12,17 +12,17 @@ use crate::recorder::{Recorded, Reply, ok};
 const TABLE: &str = include_str!("commands.tsv");
 
 #[derive(Clone, Debug)]
-struct Row {
-    words: String,
+pub(crate) struct Row {
+    pub(crate) words: String,
     aliases: Vec<String>,
-    arguments: String,
+    pub(crate) arguments: String,
     method: String,
-    target: String,
+    pub(crate) target: String,
     headers: BTreeMap<String, String>,
     body: Value,
 }
 
-fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let lines = TABLE.lines().filter(|line| !line.starts_with(['#', '@']));
     lines
         .map(|line| {
@@ -57,7 +57,7 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn groups() -> Vec<(String, Vec<String>)> {
+pub(crate) fn groups() -> Vec<(String, Vec<String>)> {
     let lines = TABLE.lines().filter_map(|line| line.strip_prefix('@'));
     lines
         .map(|line| line.split_once('\t').unwrap())
@@ -83,7 +83,7 @@ fn answer(request: &Recorded) -> Reply {
 }
 
 /// All spellings of a row's words: each alias of the last word, each of a group's word.
-fn spellings(row: &Row, groups: &[(String, Vec<String>)]) -> Vec<String> {
+pub(crate) fn spellings(row: &Row, groups: &[(String, Vec<String>)]) -> Vec<String> {
     let mut all = vec![row.words.clone()];
     let (before, _) = row
         .words
@@ -116,7 +116,7 @@ fn spellings(row: &Row, groups: &[(String, Vec<String>)]) -> Vec<String> {
 fn wrong(setup: &Setup, name: &str, words: &str, row: &Row) -> Option<String> {
     setup.requests.clear();
     // A followed log would be followed again and again; the first request is what counts.
-    let follows = row.target.ends_with("/follow");
+    let follows = row.follows();
     let mut hassio = setup.command(words);
     for word in row.arguments.split(' ').filter(|word| !word.is_empty()) {
         hassio = hassio.word(word);
@@ -143,39 +143,55 @@ fn wrong(setup: &Setup, name: &str, words: &str, row: &Row) -> Option<String> {
         requests.last()
     }
     .unwrap_or_else(|| panic!("{line}: nothing"));
-    let header = |name: &str| asked.header(name).unwrap_or("-").to_owned();
-    let mut expected: BTreeMap<String, String> = row.headers.clone();
-    expected
-        .entry("accept".to_owned())
-        .or_insert_with(|| match row.target.contains("/logs") {
-            true => header("accept"),
-            false => "application/json".to_owned(),
+    row.difference(&line, asked, "-")
+}
+
+impl Row {
+    pub(crate) fn follows(&self) -> bool {
+        self.target.ends_with("/follow")
+    }
+
+    /// What of a request is not as the row has it; `authorization` is for who is asked.
+    pub(crate) fn difference(
+        &self,
+        line: &str,
+        asked: &Recorded,
+        authorization: &str,
+    ) -> Option<String> {
+        let header = |name: &str| asked.header(name).unwrap_or("-").to_owned();
+        let mut expected: BTreeMap<String, String> = self.headers.clone();
+        expected.entry("accept".to_owned()).or_insert_with(|| {
+            match self.target.contains("/logs") {
+                true => header("accept"),
+                false => "application/json".to_owned(),
+            }
         });
-    let has_body = !row.body.is_null();
-    expected.insert(
-        "content-type".to_owned(),
-        if has_body { "application/json" } else { "-" }.to_owned(),
-    );
-    expected.insert("authorization".to_owned(), "-".to_owned());
-    expected
-        .entry("range".to_owned())
-        .or_insert_with(|| "-".to_owned());
-    let found: BTreeMap<String, String> = expected
-        .keys()
-        .map(|name| (name.clone(), header(name)))
-        .collect();
-    let same = asked.method == row.method
-        && asked.target == row.target
-        && found == expected
-        && asked.json() == row.body
-        && (has_body || asked.body.is_empty());
-    let shown = String::from_utf8_lossy(&asked.body);
-    (!same).then(|| {
-        format!(
-            "{line}: {} {} {found:?} {shown}\n   not {} {} {expected:?} {}",
-            asked.method, asked.target, row.method, row.target, row.body
-        )
-    })
+        let has_body = !self.body.is_null();
+        expected.insert(
+            "content-type".to_owned(),
+            if has_body { "application/json" } else { "-" }.to_owned(),
+        );
+        expected.insert("authorization".to_owned(), authorization.to_owned());
+        expected
+            .entry("range".to_owned())
+            .or_insert_with(|| "-".to_owned());
+        let found: BTreeMap<String, String> = expected
+            .keys()
+            .map(|name| (name.clone(), header(name)))
+            .collect();
+        let same = asked.method == self.method
+            && asked.target == self.target
+            && found == expected
+            && asked.json() == self.body
+            && (has_body || asked.body.is_empty());
+        let shown = String::from_utf8_lossy(&asked.body);
+        (!same).then(|| {
+            format!(
+                "{line}: {} {} {found:?} {shown}\n   not {} {} {expected:?} {}",
+                asked.method, asked.target, self.method, self.target, self.body
+            )
+        })
+    }
 }
 
 #[test]
