@@ -18,6 +18,12 @@ fn hassio_shows_the_system_in_yaml_and_raw() {
     let raw: Value = serde_json::from_str(server.run("ha info --raw-json").good()).unwrap();
     assert_eq!(raw["result"], "ok");
     assert!(server.run("hassio help").good().contains("core"));
+    // Carried out by a process of its own, also where a session's limits hold.
+    let picked = server.run("hassio info --query 'def f: .arch; f'");
+    assert_eq!(picked.good(), "amd64");
+    let deep = server.run("hassio info --query 'def f: 1 + f; f'");
+    assert_eq!(deep.code(), 2, "{deep:?}");
+    assert!(deep.stderr.contains("goes too deep"), "{deep:?}");
     for line in [
         "hassio core info",
         "hassio supervisor info",
