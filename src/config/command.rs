@@ -8,8 +8,8 @@ use super::places::{Places, Supervisor};
 mod audit;
 
 pub use audit::{
-    AuditArguments, AuditCommand, EraseArguments, FilterArguments, ListArguments, ReplayArguments,
-    ShowArguments, TailArguments, TrailArguments, VerifyArguments,
+    AuditArguments, AuditCommand, EraseArguments, ExportArguments, ExportFormat, FilterArguments,
+    ListArguments, ReplayArguments, ShowArguments, TailArguments, TrailArguments, VerifyArguments,
 };
 
 const DEFAULT_PORT: u16 = 22;

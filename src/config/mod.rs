@@ -17,9 +17,9 @@ mod value;
 
 pub use authorized_keys::{KeyLineError, KeyLines, parse as parse_authorized_keys};
 pub use command::{
-    Arguments, AuditArguments, AuditCommand, Command, EraseArguments, FilterArguments,
-    ListArguments, ReplayArguments, ServeArguments, ShowArguments, TailArguments, TrailArguments,
-    VerifyArguments,
+    Arguments, AuditArguments, AuditCommand, Command, EraseArguments, ExportArguments,
+    ExportFormat, FilterArguments, ListArguments, ReplayArguments, ServeArguments, ShowArguments,
+    TailArguments, TrailArguments, VerifyArguments,
 };
 pub use environment::{Environment, EnvironmentWarning};
 pub use options::{Folder, LogLevel, Options, Read};

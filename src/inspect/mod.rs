@@ -1,6 +1,7 @@
 //! What a person asks of the audit trail: `hassio-sshd audit ...`.
 
 mod erase;
+mod export;
 mod list;
 mod replay;
 mod show;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: &AuditCommand) -> u8 {
         AuditCommand::Tail(arguments) => tail::tail(arguments),
         AuditCommand::Replay(arguments) => replay::replay(arguments),
         AuditCommand::Erase(arguments) => erase::erase(arguments),
+        AuditCommand::Export(arguments) => export::export(arguments),
     };
     match done {
         Ok(status) => status,
@@ -38,7 +40,7 @@ pub(crate) fn run(command: &AuditCommand) -> u8 {
         Err(failure) => {
             say(&line(&failure));
             match failure {
-                Failure::Read(_) => FAILURE,
+                Failure::Read(_) | Failure::Create { .. } => FAILURE,
                 Failure::Usage(_) => USAGE,
             }
         }
@@ -50,6 +52,8 @@ pub(crate) fn run(command: &AuditCommand) -> u8 {
 enum Failure {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("cannot make {path}")]
+    Create { path: String, source: io::Error },
     #[error("--{0}")]
     Usage(#[from] SearchFault),
 }

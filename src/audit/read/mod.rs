@@ -5,6 +5,7 @@
 //! being read, and no text of a record reaches a terminal as it is. Whether the trail is whole is for `verify` to say.
 
 mod describe;
+pub mod export;
 mod failed;
 mod filter;
 mod follow;

@@ -47,6 +47,14 @@ pub enum ReadError {
     /// Nothing of it was recorded, or nothing is kept.
     #[error("there is no recording of {0}")]
     NoRecording(String),
+    /// One is wanted, and there are several.
+    #[error("session {sid} has several recordings: say which channel: {}", found.join(", "))]
+    Recordings {
+        /// Whose.
+        sid: SessionId,
+        /// Some of them, as they are asked for.
+        found: Vec<String>,
+    },
     /// A recording cannot be read at all.
     #[error("{file}: {why}")]
     Recording {

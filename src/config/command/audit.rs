@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::model::SessionId;
 
@@ -93,6 +93,19 @@ pub enum AuditCommand {
             .args(["session_id", "user", "key", "source", "since", "until", "types", "text"])
     )]
     Erase(EraseArguments),
+    /// Write a recording in a format of other programs
+    #[command(
+        long_about = "Writes what is on record so that other programs read it, to standard output or to a new file.\n\n\
+        --format asciicast-v2 SESSION [CHANNEL]: one recording, for players that do not know version 3 of asciicast, in \
+        which it is kept. How its program ended becomes a marker; the exact bytes of what is no UTF-8 are left out.\n\n\
+        What is written drives no terminal. Only reads the trail; the server may be running.",
+        after_help = READING,
+        after_long_help = "Example:\n  \
+        hassio-sshd audit export --format asciicast-v2 last 0 --out session.cast\n\n\
+        Exit status: 0 done; 1 something could not be read, or the file is there already: what could \
+        be read was written, and stderr says what could not; 2 the command line cannot be used."
+    )]
+    Export(ExportArguments),
 }
 
 /// Where the trail is.
@@ -210,6 +223,32 @@ pub struct TailArguments {
     /// Print the records' JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// In which format something is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A recording, as asciicast of version 2
+    AsciicastV2,
+}
+
+/// The arguments of `audit export`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ExportArguments {
+    /// Where the trail is.
+    #[command(flatten)]
+    pub trail: TrailArguments,
+    /// What to write
+    #[arg(long, value_name = "FORMAT")]
+    pub format: ExportFormat,
+    /// Of a recording: the session's id, the beginning of it, or `last`
+    #[arg(value_name = "SESSION")]
+    pub recorded: String,
+    /// Of a recording: the channel's number, or NUMBER.N for a further recording of it [default: the only one]
+    pub channel: Option<String>,
+    /// Write to this file, which must not be there yet; only its owner can read it
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// The arguments of `audit verify`.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::*;
 
+mod export;
 mod list;
 mod replay;
 mod strange;

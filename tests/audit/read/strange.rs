@@ -140,6 +140,7 @@ fn nothing_that_is_printed_drives_a_terminal() {
         &["show", &sid, "--json"],
         &["tail"],
         &["tail", "--json"],
+        &["export", "--format", "asciicast-v2", &sid, HOSTILE],
         &["show", HOSTILE],
         &["list", "--since", HOSTILE],
         &["list", "--source", HOSTILE],

@@ -3,6 +3,8 @@
 use std::process::Command;
 
 use super::*;
+use crate::clients::python;
+use crate::harness::app;
 
 /// asciinema 3, which reads version 3 of its format.
 fn asciinema() -> Option<PathBuf> {
@@ -82,6 +84,80 @@ fn asciinema_converts_and_plays_a_recording() {
         played.stdout.contains("\u{1b}[31mred") && played.stdout.contains("30000\r\n"),
         "{played:?}"
     );
+}
+
+/// Version 2, for players that know no other: asciinema 2 is one.
+#[test]
+fn asciinema_plays_a_recording_that_was_exported() {
+    let players = (asciinema(), python());
+    if players == (None, None) {
+        return;
+    }
+    let server = Server::with(Setup {
+        supervisor: true,
+        ..Setup::default()
+    });
+    let mut ssh = server.ssh();
+    ssh.args(["-tt", "root@127.0.0.1", "--"]);
+    ssh.arg("printf '\\033[31mred\\033[0m\\n'; hassio info >/dev/null; printf 'no\\xfftext\\n'; seq 1 3000; exit 9");
+    assert_eq!(finish(ssh).code(), 9);
+    let cast = only(&server);
+    let exported = server.dir.join("exported.cast");
+    let mut export = Command::new(app().join("hassio-sshd"));
+    export
+        .args(["audit", "export", "--format", "asciicast-v2", "last"])
+        .arg("--data-dir")
+        .arg(server.dir.join("data"))
+        .arg("--out")
+        .arg(&exported);
+    finish(export).good();
+    let lines = fs::read_to_string(&exported).unwrap();
+    let mut lines = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert_eq!(lines.next().unwrap()["version"], 2);
+    let events: Vec<Value> = lines.collect();
+    // Times are from the beginning, to the microsecond.
+    let (mut at, mut expected) = (0, Vec::new());
+    for (time, (code, text)) in cast.times.iter().zip(&cast.events) {
+        at += (time * 1e6).round() as u64;
+        let event = match code.as_str() {
+            "b" => continue,
+            "x" => ("m", format!("exit {text}")),
+            code => (code, text.clone()),
+        };
+        expected.push((at, event.0.to_owned(), event.1));
+    }
+    let found = events.iter().map(|event| {
+        let text = |n: usize| event[n].as_str().unwrap().to_owned();
+        let at = (event[0].as_f64().unwrap() * 1e6).round() as u64;
+        (at, text(1), text(2))
+    });
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    let (newer, older) = players;
+    if let Some(asciinema) = newer {
+        let text = server.dir.join("exported.txt");
+        let mut convert = Command::new(asciinema);
+        convert.arg("convert").args([&exported, &text]);
+        finish(convert).good();
+        let text = fs::read_to_string(text).unwrap();
+        assert!(
+            text.starts_with("red\nno\u{fffd}text\n1\n2\n") && text.ends_with("3000\n"),
+            "{text:.100}"
+        );
+    }
+    if let Some(python) = older {
+        let mut cat = Command::new(python);
+        cat.args(["-m", "asciinema", "cat"]).arg(&exported);
+        cat.env("HOME", &server.dir).env("LANG", "C.UTF-8");
+        let shown = finish(cat);
+        let shown = shown.good();
+        assert!(
+            shown.starts_with("\u{1b}[31mred\u{1b}[0m\r\nno\u{fffd}text\r\n1\r\n")
+                && shown.trim_end().ends_with("3000"),
+            "{shown:.100}"
+        );
+    }
 }
 
 #[test]
