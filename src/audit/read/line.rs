@@ -184,6 +184,10 @@ pub fn shown(text: &str) -> String {
 /// elsewhere, since nothing but white space can stand there.
 #[must_use]
 pub fn shown_json(json: &str) -> String {
+    // As nearly all is, and looked at much faster so.
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return json.to_owned();
+    }
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
