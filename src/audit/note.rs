@@ -36,6 +36,12 @@ impl TrailName {
         Self(digits.take(TRAIL_LENGTH / 2).collect())
     }
 
+    /// As the text of each checkpoint begins: `hassio-sshd/<name>`.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("{PRODUCT}{self}")
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         (text.len() == TRAIL_LENGTH && text.chars().all(hex)).then(|| Self(text.to_owned()))
@@ -158,7 +164,7 @@ impl Checkpoint {
             .map(|key| format!("{NEXT}{key}\n"))
             .unwrap_or_default();
         let head = STANDARD.encode(self.head);
-        format!("{PRODUCT}{}\n{}\n{head}\n{next}", self.trail, self.records)
+        format!("{}\n{}\n{head}\n{next}", self.trail.origin(), self.records)
     }
 
     /// Reads the text. Unknown lines after the third are let pass: they are signed as well.

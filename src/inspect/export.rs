@@ -3,12 +3,12 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use hassio_sshd::audit::read::export::asciicast_v2;
+use hassio_sshd::audit::read::export::{Ocsf, asciicast_v2};
 use hassio_sshd::audit::read::replay::{Cast, Ending, Recording};
-use hassio_sshd::audit::read::{ReadError, SessionFile, Trail, shown};
-use hassio_sshd::config::{ExportArguments, ExportFormat};
+use hassio_sshd::audit::read::{ReadError, SessionFile, Trail, records, shown};
+use hassio_sshd::config::{ExportArguments, ExportFormat, FilterArguments};
 
-use super::{Failure, open, problems, replay, say, stdout};
+use super::{Failure, filter, look, open, problems, replay, say, stdout};
 use crate::FAILURE;
 
 /// The most recordings of which one must be chosen that are named.
@@ -16,14 +16,41 @@ const NAMED: usize = 50;
 
 /// `audit export`.
 pub(super) fn export(arguments: &ExportArguments) -> Result<u8, Failure> {
-    match arguments.format {
-        ExportFormat::AsciicastV2 => asciicast(arguments),
+    match (arguments.format, arguments.recorded.as_deref()) {
+        (ExportFormat::Ocsf, None) => ocsf(arguments),
+        (ExportFormat::Ocsf, Some(_)) => {
+            let why = "is of records: a session is chosen with --session";
+            Err(Failure::usage("format", "ocsf", why))
+        }
+        (ExportFormat::AsciicastV2, Some(session))
+            if arguments.filter == FilterArguments::default() =>
+        {
+            asciicast(arguments, session)
+        }
+        (ExportFormat::AsciicastV2, _) => {
+            let why = "is of one recording: filters choose none";
+            Err(Failure::usage("format", "asciicast-v2", why))
+        }
     }
 }
 
-fn asciicast(arguments: &ExportArguments) -> Result<u8, Failure> {
+fn ocsf(arguments: &ExportArguments) -> Result<u8, Failure> {
+    let filter = filter(&arguments.filter, &look())?;
     let trail = open(&arguments.trail)?;
-    let file = trail.find(&arguments.recorded)?;
+    let session = arguments.filter.session.as_deref();
+    let session = session.map(|text| trail.find(text)).transpose()?;
+    let mut out = Out::new(arguments.out.as_deref())?;
+    let mut events = Ocsf::new(&trail);
+    records(&trail, &filter, session, None, |seen| {
+        writeln!(out, "{}", events.line(seen.record, seen.file)?)
+    })?;
+    out.finish()?;
+    Ok(problems(&trail))
+}
+
+fn asciicast(arguments: &ExportArguments, session: &str) -> Result<u8, Failure> {
+    let trail = open(&arguments.trail)?;
+    let file = trail.find(session)?;
     let recording = one(&trail, file, arguments.channel.as_deref())?;
     let mut cast = Cast::open(&trail, &recording)?;
     let mut out = Out::new(arguments.out.as_deref())?;

@@ -1,11 +1,13 @@
 //! What a session leaves on record, read as an owner would the next day.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Done, Server, app, eventually, finish, make_key};
+use crate::clients::python;
+use crate::harness::{Done, Server, app, eventually, feed, finish, make_key};
 
 fn verify(server: &Server) -> Done {
     let mut command = Command::new(app().join("hassio-sshd"));
@@ -102,6 +104,55 @@ fn a_session_is_on_record_from_login_to_logout() {
     assert_eq!(get("api.request")["d"]["path"], "/info");
     assert!(server.stop().success());
     assert_eq!(verify(&server).code(), 0, "{:?}", verify(&server));
+}
+
+#[test]
+fn what_a_session_leaves_is_exported_as_the_schema_has_it() {
+    let Some(python) = python() else { return };
+    let server = Server::with_supervisor();
+    let done =
+        server.run("hassio info >/dev/null; hassio os datadisk wipe; curl -s 127.0.0.1:1; exit 7");
+    assert_eq!(done.code(), 7);
+    let mut sftp = server.client("sftp");
+    sftp.args(server.ssh_options())
+        .args(["-b", "-", "root@127.0.0.1"]);
+    let script = "mkdir /config/new\nput /etc/hostname /config/new/a\nrename /config/new/a /config/new/b\n-get /config/none /tmp\n";
+    feed(sftp, script.as_bytes()).good();
+    let mut ssh = server.ssh();
+    ssh.args(["-W", "127.0.0.1:1", "root@127.0.0.1"]);
+    assert_ne!(finish(ssh).code(), 0, "a forwarding was let through");
+    eventually("all sessions are closed on record", || {
+        (server.records_of("session.close").len() == 3).then_some(())
+    });
+    let mut export = Command::new(app().join("hassio-sshd"));
+    export
+        .args(["audit", "export", "--format", "ocsf", "--data-dir"])
+        .arg(server.dir.join("data"));
+    let exported = finish(export);
+    let events = exported.good();
+    let lines: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let seen: BTreeSet<u64> = lines
+        .iter()
+        .map(|event| event["class_uid"].as_u64().unwrap())
+        .collect();
+    let all = [1001, 1007, 1008, 3002, 4007, 6002, 6003];
+    assert_eq!(seen, BTreeSet::from(all));
+    for refused in ["api.request", "channel.refuse"] {
+        let found = lines.iter().any(|event| {
+            event["metadata"]["event_code"] == refused && event["disposition_id"] == 2
+        });
+        assert!(found, "{refused}");
+    }
+    let mut judge = Command::new(python);
+    judge.arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/audit/read/export/ocsf.py"
+    ));
+    let judged = feed(judge, events.as_bytes());
+    assert_eq!(judged.good(), format!("{} events", lines.len()));
 }
 
 fn sha256(text: &str) -> String {

@@ -103,6 +103,11 @@ impl Record {
         self.text("type")
     }
 
+    /// All of it.
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
     /// A text of the envelope; empty where there is none.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {

@@ -146,6 +146,8 @@ impl Trail {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let (mut problems, more) = std::mem::take(&mut *known);
         problems.sort();
+        // What is read twice is named once.
+        problems.dedup();
         (problems, more)
     }
 

@@ -93,16 +93,22 @@ pub enum AuditCommand {
             .args(["session_id", "user", "key", "source", "since", "until", "types", "text"])
     )]
     Erase(EraseArguments),
-    /// Write a recording in a format of other programs
+    /// Write records or a recording in a format of other programs
     #[command(
         long_about = "Writes what is on record so that other programs read it, to standard output or to a new file.\n\n\
+        --format ocsf: the records that fit, the oldest first, each as an event of the Open Cybersecurity Schema \
+        Framework, version 1.8.0: JSON Lines. Filters are those of `list --records`. What the schema has no attribute \
+        for is in `unmapped`, with the record's number and hash; no type of records is left out, but those by which the \
+        trail vouches for itself only come where --type asks for them.\n\n\
         --format asciicast-v2 SESSION [CHANNEL]: one recording, for players that do not know version 3 of asciicast, in \
         which it is kept. How its program ended becomes a marker; the exact bytes of what is no UTF-8 are left out.\n\n\
         What is written drives no terminal. Only reads the trail; the server may be running.",
         after_help = READING,
-        after_long_help = "Example:\n  \
+        after_long_help = "Examples:\n  \
+        hassio-sshd audit export --format ocsf --since yesterday --until yesterday --out yesterday.jsonl\n  \
+        hassio-sshd audit export --format ocsf --type api.,policy.deny | jq -c 'select(.action_id == 2)'\n  \
         hassio-sshd audit export --format asciicast-v2 last 0 --out session.cast\n\n\
-        Exit status: 0 done; 1 something could not be read, or the file is there already: what could \
+        Exit status: 0 done, also if nothing fits; 1 something could not be read, or the file is there already: what could \
         be read was written, and stderr says what could not; 2 the command line cannot be used."
     )]
     Export(ExportArguments),
@@ -228,6 +234,8 @@ pub struct TailArguments {
 /// In which format something is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
+    /// Records, as events of the Open Cybersecurity Schema Framework
+    Ocsf,
     /// A recording, as asciicast of version 2
     AsciicastV2,
 }
@@ -242,13 +250,16 @@ pub struct ExportArguments {
     #[arg(long, value_name = "FORMAT")]
     pub format: ExportFormat,
     /// Of a recording: the session's id, the beginning of it, or `last`
-    #[arg(value_name = "SESSION")]
-    pub recorded: String,
+    #[arg(value_name = "SESSION", required_if_eq("format", "asciicast-v2"))]
+    pub recorded: Option<String>,
     /// Of a recording: the channel's number, or NUMBER.N for a further recording of it [default: the only one]
     pub channel: Option<String>,
     /// Write to this file, which must not be there yet; only its owner can read it
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Which records.
+    #[command(flatten)]
+    pub filter: FilterArguments,
 }
 
 /// The arguments of `audit verify`.

@@ -29,6 +29,7 @@ fn what_is_damaged_or_strange_is_named_and_hides_nothing_else() {
         &["list", "--records"],
         &["list", "--text", "/info"],
         &["tail"],
+        &["export", "--format", "ocsf"],
     ] {
         let begun = Instant::now();
         let output = reader.run(words);
@@ -128,6 +129,7 @@ fn nothing_that_is_printed_drives_a_terminal() {
         .join(HOSTILE.replace(['/', '\u{0}'], ""));
     fs::create_dir_all(strange).unwrap();
     let reader = Reader::of(&directory);
+    let nowhere = format!("/nowhere/{HOSTILE}");
     let sid = sid.to_string();
     for words in [
         &["list"][..],
@@ -140,7 +142,10 @@ fn nothing_that_is_printed_drives_a_terminal() {
         &["show", &sid, "--json"],
         &["tail"],
         &["tail", "--json"],
+        &["export", "--format", "ocsf"],
+        &["export", "--format", "ocsf", "--session", HOSTILE],
         &["export", "--format", "asciicast-v2", &sid, HOSTILE],
+        &["export", "--format", "ocsf", "--out", &nowhere],
         &["show", HOSTILE],
         &["list", "--since", HOSTILE],
         &["list", "--source", HOSTILE],
