@@ -52,7 +52,9 @@ impl From<ReadError> for No {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Write(error) => error.into(),
-            ReadError::Ambiguous { .. } => Self::Unfit(error.to_string()),
+            ReadError::Ambiguous { .. } | ReadError::Recordings { .. } => {
+                Self::Unfit(error.to_string())
+            }
             ReadError::NoSession(_)
             | ReadError::NoSessions
             | ReadError::NoRecording(_)

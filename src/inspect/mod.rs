@@ -64,6 +64,16 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl Failure {
+    fn usage(option: &'static str, value: &str, why: impl ToString) -> Self {
+        Self::Usage(SearchFault {
+            option,
+            value: value.to_owned(),
+            why: why.to_string(),
+        })
+    }
+}
+
 fn open(arguments: &TrailArguments) -> Result<Trail, ReadError> {
     Trail::open(&arguments.data_dir.join("audit"))
 }

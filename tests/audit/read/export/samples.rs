@@ -368,6 +368,13 @@ pub(super) fn of_a_session() -> Vec<(Option<bool>, Event)> {
         ),
         (
             Some(true),
+            Event::RecordingView {
+                session: SessionId::new(),
+                file: cast.clone(),
+            },
+        ),
+        (
+            Some(true),
             Event::RecordingEnd {
                 file: cast,
                 bytes: 5_000_000_000,
@@ -386,8 +393,9 @@ pub(super) fn of_a_session() -> Vec<(Option<bool>, Event)> {
         (
             None,
             Event::SessionClose {
-                reason: SessionEnd::Client,
+                reason: SessionEnd::Killed,
                 duration_ms: 5,
+                by: Some(SessionId::new()),
             },
         ),
     ];

@@ -61,7 +61,7 @@ impl Class {
             "sftp.summary" => Self::Ssh,
             "api.request" | "api.response" | "policy.deny" => Self::Api,
             "recording.start" | "recording.end" | "recording.truncate" | "recording.delete"
-            | "recording.fail" => Self::EventLog,
+            | "recording.fail" | "recording.view" => Self::EventLog,
             "recovery" | "segment.open" | "segment.seal" | "anchor" | "checkpoint" | "expire" => {
                 Self::EventLog
             }
