@@ -275,12 +275,43 @@ impl Room {
 
     fn watch_clock(&mut self, now: Instant) {
         let offset = offset(Moment::now());
-        let step = offset - self.evidence.offset;
-        if step.unsigned_abs() >= STEP.as_nanos() {
-            let step_ms = i64::try_from(step / 1_000_000).unwrap_or(i64::MAX);
+        if let Some(step_ms) = step_ms(self.evidence.offset, offset) {
             tracing::warn!(step_ms, "the wall clock was set");
             self.evidence.offset = offset;
             self.own(Event::ClockStep { step_ms }, None, now);
         }
+    }
+}
+
+/// By how much the wall clock was set, if it was, between two of its distances from CLOCK_BOOTTIME.
+fn step_ms(before: i128, after: i128) -> Option<i64> {
+    let step = after - before;
+    let is_step = step.unsigned_abs() >= STEP.as_nanos();
+    is_step.then(|| i64::try_from(step / 1_000_000).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_told_from_one_that_is_steered() {
+        let second = 1_000_000_000;
+        assert_eq!(step_ms(5, 5 + second - 1), None);
+        assert_eq!(step_ms(5, 5 - second + 1), None);
+        assert_eq!(step_ms(5, 5 + second), Some(1000));
+        assert_eq!(step_ms(5, 5 - 90 * second), Some(-90_000));
+        // From 1970 to today, as without a battery clock.
+        assert_eq!(step_ms(0, 1_764_000_000 * second), Some(1_764_000_000_000));
+    }
+
+    #[test]
+    fn its_record_says_by_how_much() {
+        let event = Event::ClockStep { step_ms: -90_000 };
+        let entry = super::super::record::Entry::new(Who::default(), None, None, &event);
+        let (line, _) = entry.line("ledger/000001.jsonl", 0, "0123abcd-1", &chain::START);
+        let record: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(record["type"], "clock.step");
+        assert_eq!(record["d"], serde_json::json!({"step_ms": -90_000}));
     }
 }
