@@ -48,14 +48,17 @@ fn crash(records: usize) -> Crashed {
     Crashed { directory, files }
 }
 
-/// What a start makes of it, and what verification says then.
+/// What a start makes of it, and what both verifiers say then.
 fn after_restart(directory: &Directory) -> (u8, Value) {
     let server = Server::start(directory);
     server.server_start();
     server.stop();
     let report = directory.verify();
-    let text = report.to_json();
-    (report.exit_code(), serde_json::from_str(&text).unwrap())
+    let (code, text) = (report.exit_code(), report.to_json());
+    if let Some((second, said)) = tamper::documented(&directory.0, None) {
+        assert_eq!(second, code, "the documented verifier says {said}");
+    }
+    (code, serde_json::from_str(&text).unwrap())
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use hassio_sshd::audit::{self, AuditError, verify};
@@ -31,6 +31,8 @@ mod evidence;
 mod life;
 mod read;
 mod retention;
+#[path = "../tamper/mod.rs"]
+mod tamper;
 mod trail;
 
 type Guest = Link<ReportToAudit, AuditToPeer>;
@@ -46,27 +48,7 @@ impl Directory {
 
     /// All files below, relative and sorted; without those that wait for their use.
     fn files(&self) -> Vec<String> {
-        fn walk(at: &Path, root: &Path, found: &mut Vec<String>) {
-            for entry in fs::read_dir(at).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    walk(&path, root, found);
-                } else {
-                    found.push(
-                        path.strip_prefix(root)
-                            .unwrap()
-                            .to_str()
-                            .unwrap()
-                            .to_owned(),
-                    );
-                }
-            }
-        }
-        let mut found = Vec::new();
-        walk(&self.0, &self.0, &mut found);
-        found.retain(|file| !file.starts_with("spare/"));
-        found.sort();
-        found
+        tamper::files(&self.0)
     }
 
     fn everything(&self, file: &str) -> Vec<Value> {
@@ -92,12 +74,7 @@ impl Directory {
 
     /// Makes this one what `other` is.
     fn restore(&self, other: &Self) {
-        fs::remove_dir_all(&self.0).unwrap();
-        for file in other.files() {
-            let path = self.0.join(&file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::copy(other.0.join(file), path).unwrap();
-        }
+        tamper::copy(&other.0, &self.0);
     }
 
     fn verify(&self) -> verify::Report {

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use hassio_sshd::audit::chain;
 use hassio_sshd::wire::{RecordingEvent, RecordingPart, RecordingStart, Stream};
 
-use super::evidence::{resign, signing_key};
 use super::*;
 
 /// A trail of a life of the server in 2020, with a session in it, and one of today.
@@ -38,9 +37,9 @@ fn years() -> (Directory, String, String) {
         .collect();
     directory.rechain(&old, &lines, chain::START);
     let held = fs::read_to_string(directory.0.join("keys/current")).unwrap();
-    let (key, private) = signing_key(&held);
+    let (key, private) = tamper::signing_key(&held);
     // The first segment only: the second one is of today.
-    resign(&directory, &key, &private, |text| {
+    tamper::resign(&directory.0, &key, &private, |text| {
         match text.contains("\"boot\":\"0123abcd-1\"") {
             true => past(text),
             false => text.to_owned(),
@@ -99,9 +98,9 @@ fn a_segment_that_does_not_follow_the_expired_one_is_found() {
     }
     server.stop();
     let held = fs::read_to_string(directory.0.join("keys/current")).unwrap();
-    let (key, private) = signing_key(&held);
+    let (key, private) = tamper::signing_key(&held);
     // All that is left, chained and signed anew, from nothing.
-    resign(&directory, &key, &private, str::to_owned);
+    tamper::resign(&directory.0, &key, &private, str::to_owned);
     directory.must_be("another beginning", 10, "prev ledger/000002.jsonl 0");
 }
 

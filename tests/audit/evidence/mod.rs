@@ -1,16 +1,12 @@
 //! What somebody does to a trail who wants to change the past, and what the verifiers find: ours, and that of the
 //! documentation, which shares no code with it.
 
-use std::process::Command;
-
 use hassio_sshd::audit::chain::{self, Head};
 use hassio_sshd::audit::note::{Key, Note};
 
 use super::*;
 
 mod keys;
-
-pub(super) use keys::{resign, signing_key};
 
 const LEDGER: &str = "ledger/000001.jsonl";
 
@@ -39,122 +35,28 @@ fn lives() -> (Directory, Vec<String>) {
 
 impl Directory {
     pub(super) fn lines(&self, file: &str) -> Vec<Vec<u8>> {
-        let text = fs::read(self.0.join(file)).unwrap();
-        text.split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(<[u8]>::to_vec)
-            .collect()
+        tamper::lines(&self.0, file)
     }
 
     fn write(&self, file: &str, lines: &[Vec<u8>]) {
-        let text: Vec<u8> = lines
-            .iter()
-            .flat_map(|line| [line.as_slice(), b"\n"].concat())
-            .collect();
-        fs::write(self.0.join(file), text).unwrap();
+        tamper::write(&self.0, file, lines);
     }
 
     /// Numbers and chains lines anew, as somebody does who knows the format.
     pub(super) fn rechain(&self, file: &str, lines: &[Vec<u8>], start: Head) {
-        let mut prev = start;
-        let mut chained = Vec::new();
-        for (seq, line) in lines.iter().enumerate() {
-            let (body, ..) = chain::parts(line).unwrap();
-            let at = body
-                .windows(9)
-                .rposition(|part| part == b",\"prev\":\"")
-                .unwrap();
-            let mut record: Vec<u8> = body[..at].to_vec();
-            let number = record
-                .windows(6)
-                .position(|part| part == b"\"seq\":")
-                .unwrap()
-                + 6;
-            let end = number
-                + record[number..]
-                    .iter()
-                    .position(|byte| *byte == b',')
-                    .unwrap();
-            record.splice(number..end, seq.to_string().into_bytes());
-            let (line, head) = chain::seal(file, &prev, record);
-            prev = head;
-            chained.push(line.strip_suffix(b"\n").unwrap().to_vec());
-        }
-        self.write(file, &chained);
-    }
-
-    fn json(&self, against: Option<&Note>) -> (u8, Value) {
-        let wanted = verify::Wanted {
-            session: None,
-            against: against.cloned(),
-        };
-        let report = verify::directory(&self.0, &wanted);
-        let value = serde_json::from_str(&report.to_json()).unwrap();
-        (report.exit_code(), value)
+        tamper::rechain(&self.0, file, lines, start);
     }
 
     /// Asks both verifiers; they must agree.
+    #[track_caller]
     pub(super) fn must_be(&self, what: &str, code: u8, at: &str) -> Value {
-        self.must_be_against(what, code, at, None)
+        tamper::must_be(&self.0, what, code, at, None)
     }
 
+    #[track_caller]
     fn must_be_against(&self, what: &str, code: u8, at: &str, note: Option<&Note>) -> Value {
-        let (found, report) = self.json(note);
-        assert_eq!(found, code, "{what}: {report:#}");
-        if code != 0 {
-            let findings = report["findings"].as_array().unwrap();
-            let places = findings.iter().map(|finding| {
-                let seq = finding["seq"].as_u64();
-                let seq = seq.map(|seq| format!(" {seq}")).unwrap_or_default();
-                let (what, file) = (finding["what"].as_str(), finding["file"].as_str());
-                format!("{} {}{seq}", what.unwrap(), file.unwrap())
-            });
-            let places: Vec<String> = places.collect();
-            assert!(
-                places.iter().any(|place| place == at),
-                "{what}: {at} in {places:#?}"
-            );
-        }
-        if let Some(documented) = documented(&self.0, note) {
-            assert_eq!(
-                documented.0, code,
-                "{what}: the documented verifier says {}",
-                documented.1
-            );
-        }
-        report
+        tamper::must_be(&self.0, what, code, at, note)
     }
-}
-
-/// What the program of docs/audit.md says.
-fn documented(directory: &Path, note: Option<&Note>) -> Option<(u8, String)> {
-    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/audit.md")).unwrap();
-    let (_, rest) = text.split_once("```python\n").unwrap();
-    let (program, _) = rest.split_once("```").unwrap();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test starts what a reader would"
-    )]
-    let mut command = Command::new("python3");
-    command.arg("-c").arg(program).arg(directory);
-    if let Some(note) = note {
-        let path = directory.join("note");
-        fs::write(&path, note.to_string()).unwrap();
-        command.arg(&path);
-    }
-    let run = command.output();
-    fs::remove_file(directory.join("note")).ok();
-    let Ok(run) = run else {
-        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "needs python3");
-        eprintln!("skipped: needs python3");
-        return None;
-    };
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&run.stdout),
-        String::from_utf8_lossy(&run.stderr)
-    );
-    Some((u8::try_from(run.status.code().unwrap()).unwrap(), said))
 }
 
 /// The last checkpoint of a ledger segment: its note, as it went to the log.
@@ -244,7 +146,7 @@ fn every_change_of_bytes_and_lines_is_found_and_named() {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1;
             fs::write(mutant.0.join(file), [bytes.as_slice(), b"\n"].concat()).unwrap();
-            assert_eq!(mutant.json(None).0, 10, "{file}, byte {at}");
+            tamper::judged(&mutant.0, &format!("{file}, byte {at}"), 10, None);
         }
         for at in 0..good.len() - 1 {
             let mut without = good.clone();
@@ -260,12 +162,8 @@ fn every_change_of_bytes_and_lines_is_found_and_named() {
                 ("swapped", swapped, place("seq", at)),
             ] {
                 mutant.write(file, &lines);
-                let (code, report) = mutant.json(None);
-                assert_eq!(code, 10, "{file}, line {at} {what}: {report}");
-                let finding = &report["findings"][0];
-                let name = |name: &str| finding[name].as_str().unwrap().to_owned();
-                let found_there = format!("{} {} {}", name("what"), name("file"), finding["seq"]);
-                assert_eq!(found_there, found, "{what}");
+                let report = tamper::judged(&mutant.0, &format!("line {at} {what}"), 10, None);
+                assert_eq!(tamper::places(&report)[0], found, "{what}");
             }
         }
     }
