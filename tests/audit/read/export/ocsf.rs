@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use hassio_sshd::audit::read::export::OCSF_VERSION;
 
+use std::path::Path;
+
 use super::*;
 
 /// A Python with the schema, made by scripts/python-clients.
