@@ -27,3 +27,6 @@ mod recordings;
 mod sessions;
 mod sftp;
 mod supervisor;
+#[path = "../tamper/mod.rs"]
+mod tamper;
+mod tampering;
