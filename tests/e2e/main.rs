@@ -14,6 +14,7 @@
 
 mod audit;
 mod auth;
+mod budget;
 mod clients;
 mod escape;
 mod flood;

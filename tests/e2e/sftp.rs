@@ -26,6 +26,21 @@ fn rows(ops: &[Value]) -> Vec<(&str, &str, Option<&str>)> {
         .collect()
 }
 
+/// The bytes of a client that asks for so many renames, of names as long as they may be: two of them fill more than half of
+/// a record.
+pub fn long_renames(count: u32) -> Vec<u8> {
+    let packet =
+        |body: &[u8]| [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat();
+    let text = |text: &[u8]| packet(text);
+    let name = [b"/config/".as_slice(), &[b'x'; 4000]].concat();
+    let mut all = packet(&[1, 0, 0, 0, 3]);
+    for id in 0..count {
+        let rename = [&[18][..], &id.to_be_bytes(), &text(&name), &text(&name)].concat();
+        all.extend(packet(&rename));
+    }
+    all
+}
+
 fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
