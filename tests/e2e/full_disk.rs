@@ -10,20 +10,33 @@ use crate::harness::{
 
 /// A folder in which `config` and `data` are on one file system of 64 MiB, and the log and all else is not. Unmounted at the
 /// end, whatever the test says.
-struct Small(PathBuf);
+pub struct Small(PathBuf);
 
 impl Small {
-    fn new() -> Self {
-        let small = Self(folder());
-        let disk = small.make("disk");
+    pub fn new() -> Self {
         let mut command = Command::new("mount");
-        command.args([
-            "-t",
-            "tmpfs",
-            "-o",
-            "size=64m,nr_inodes=4000,mode=755",
-            "small",
-        ]);
+        let options = "size=64m,nr_inodes=4000,mode=755";
+        command.args(["-t", "tmpfs", "-o", options, "small"]);
+        Self::mounted(folder(), command)
+    }
+
+    /// The same on ext4, with journal and all, in a file.
+    fn on_ext4() -> Self {
+        let folder = folder();
+        let image = folder.join("image");
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let mut command = Command::new("mkfs.ext4");
+        command.args(["-q", "-N", "4000", "-E", "root_owner=0:0"]);
+        finish(with(command, &image)).good();
+        let mut command = Command::new("mount");
+        command.args(["-o", "loop"]).arg(image);
+        Self::mounted(folder, command)
+    }
+
+    /// In this folder, by a command that wants the place as its last word.
+    fn mounted(folder: PathBuf, command: Command) -> Self {
+        let small = Self(folder);
+        let disk = small.make("disk");
         finish(with(command, &disk)).good();
         for name in ["config", "data"] {
             let there = small.make(&format!("disk/{name}"));
@@ -32,6 +45,10 @@ impl Small {
             finish(with(command, &small.make(name))).good();
         }
         small
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 
     fn make(&self, name: &str) -> PathBuf {
@@ -64,16 +81,68 @@ fn verify(server: &Server) -> Done {
     finish(command)
 }
 
+/// Uses up every block.
+const BLOCKS: &str = "cat /dev/zero > /config/zeros 2>/dev/null";
+/// Uses up every inode, and says how many there were.
+const INODES: &str = "i=0; while : > /config/f$i; do i=$((i+1)); done 2>/dev/null; echo $i";
+
 /// Waits until the reserve is there, then lets a session use up every block and inode.
-fn fill(server: &Server) {
+pub fn fill(server: &Server) {
+    wait_for_the_reserve(server);
+    let done = server.run(&format!("{BLOCKS}; {INODES}"));
+    assert!(done.good().parse::<u32>().unwrap() > 10, "{done:?}");
+}
+
+fn wait_for_the_reserve(server: &Server) {
     let spare = server.dir.join("data/audit/spare");
     eventually("room is kept", || {
         (fs::read_dir(&spare).ok()?.count() >= 128).then_some(())
     });
-    let done = server.run(
-        "cat /dev/zero > /config/zeros 2>/dev/null; i=0; while : > /config/f$i; do i=$((i+1)); done 2>/dev/null; echo $i",
+}
+
+/// With no block left, and with no inode left, logins go on, and so does a new start, all of it on record.
+fn goes_on_without(small: &Small, filler: &str) {
+    let mut server = Server::at(small.path().to_owned(), Setup::default());
+    wait_for_the_reserve(&server);
+    let (blocks, blocks_alone) = (filler.starts_with(BLOCKS), filler == BLOCKS);
+    server.run(&format!("{filler}; true")).good();
+    // What the session's own file gave back is the next one's.
+    let space = rustix::fs::statvfs(small.path().join("disk")).unwrap();
+    let (bytes, inodes) = (space.f_bavail * space.f_frsize, space.f_favail);
+    assert!(!blocks || bytes < 256 << 10, "{bytes} bytes are left");
+    assert!(blocks_alone || inodes < 10, "{inodes} inodes are left");
+    for n in 0..10 {
+        assert_eq!(server.run(&format!("echo {n}")).good(), n.to_string());
+    }
+    assert!(server.stop().success(), "{}", server.log());
+    let mut server = Server::at(small.path().to_owned(), Setup::default());
+    assert_eq!(
+        server
+            .run("rm -f /config/zeros /config/f*; echo freed")
+            .good(),
+        "freed"
     );
-    assert!(done.good().parse::<u32>().unwrap() > 10, "{done:?}");
+    assert!(server.stop().success(), "{}", server.log());
+    assert_eq!(server.records_of("exec").len(), 1 + 10 + 1);
+    assert_eq!(verify(&server).code(), 0, "{:?}", verify(&server));
+}
+
+#[test]
+fn a_disk_without_a_block_left_keeps_logins_on_record() {
+    goes_on_without(&Small::new(), BLOCKS);
+}
+
+#[test]
+fn a_disk_without_an_inode_left_keeps_logins_on_record() {
+    goes_on_without(&Small::new(), INODES);
+}
+
+#[test]
+fn a_disk_of_ext4_without_block_and_inode_keeps_logins_on_record() {
+    if !crate::harness::have("mkfs.ext4") {
+        return;
+    }
+    goes_on_without(&Small::on_ext4(), &format!("{BLOCKS}; {INODES}"));
 }
 
 #[test]
