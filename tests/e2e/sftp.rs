@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::clients::python;
 use crate::harness::{Server, eventually, feed, finish};
 
+mod patterns;
+
 /// The records of SFTP, once there are this many summaries.
 fn records(server: &Server, channels: usize) -> (Vec<Value>, Vec<Value>) {
     eventually("the totals are on record", || {
