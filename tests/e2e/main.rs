@@ -20,6 +20,7 @@ mod escape;
 mod flood;
 mod full_disk;
 mod harness;
+mod hostile;
 mod kills;
 mod layers;
 mod login;
