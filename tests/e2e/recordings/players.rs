@@ -21,6 +21,93 @@ fn asciinema() -> Option<PathBuf> {
     program.map(PathBuf::from)
 }
 
+/// The folder of asciinema's web player.
+fn web_player() -> Option<PathBuf> {
+    let folder = std::env::var_os("TEST_ASCIINEMA_PLAYER").filter(|path| !path.is_empty());
+    if folder.is_none() {
+        assert!(
+            std::env::var_os("REQUIRE_ALL").is_none(),
+            "TEST_ASCIINEMA_PLAYER is not set: asciinema-player is needed, which scripts/asciinema-player installs"
+        );
+        eprintln!(
+            "not tried: TEST_ASCIINEMA_PLAYER is not set to what scripts/asciinema-player prints"
+        );
+    }
+    folder.map(PathBuf::from)
+}
+
+/// What the web player shows of a recording when it has played it.
+#[track_caller]
+fn play_on_a_page(server: &Server, player: &Path, cast: &Cast) -> Value {
+    let plain = server.dir.join("page.cast");
+    fs::write(&plain, &cast.plain).unwrap();
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/e2e/recordings/player.mjs"
+    );
+    let mut node = Command::new("node");
+    node.arg(script).arg(player).arg(&plain).arg(&server.dir);
+    serde_json::from_str(finish(node).good()).unwrap()
+}
+
+#[test]
+fn the_web_player_plays_a_recording() {
+    let (Some(player), Some(python)) = (web_player(), crate::clients::python()) else {
+        return;
+    };
+    let server = Server::with(Setup {
+        supervisor: true,
+        ..Setup::default()
+    });
+    // A terminal that changes its size, a call, many lines, colours, and bytes that are not UTF-8.
+    let script = "
+import paramiko,sys
+c=paramiko.SSHClient(); c.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+c.connect('127.0.0.1',int(sys.argv[1]),'root',key_filename=sys.argv[2],allow_agent=False,look_for_keys=False)
+ch=c.get_transport().open_session()
+ch.get_pty('xterm-256color',100,30)
+ch.exec_command('''printf 'one\\\\n'; read x; hassio info >/dev/null; seq 1 20000
+  printf '\\\\033[2J\\\\033[3;5H\\\\033[1;31mred\\\\033[0m gr\\\\303\\\\274n no\\\\377text\\\\033[40;116Hlast'; exit 9''')
+out=b''
+while b'one' not in out: out+=ch.recv(1000)
+ch.resize_pty(120,40)
+ch.send(b'typed\\n')
+while ch.recv(100000): pass
+assert ch.recv_exit_status()==9
+c.close()
+print('ok')
+";
+    let mut command = server.client(python);
+    command
+        .args(["-c", script, &server.port.to_string()])
+        .arg(server.dir.join("client/key"));
+    assert_eq!(finish(command).good(), "ok");
+    let cast = only(&server);
+    assert!(!cast.of("b").is_empty(), "{:?}", cast.of("b"));
+    let played = play_on_a_page(&server, &player, &cast);
+    let all: String = cast.of("o").concat();
+    assert!(played["output"] == json!(all), "the output is another one");
+    assert_eq!(played["sizes"], json!([[100, 30], [120, 40]]));
+    assert_eq!(played["markers"], json!(["call: GET /info"]));
+    assert_eq!(played["errors"], json!([]));
+    let screen = played["screen"].as_array().unwrap();
+    assert_eq!(screen.len(), 40);
+    assert_eq!(screen[2], "    red grün no\u{fffd}text");
+    assert_eq!(screen[39], format!("{}last", " ".repeat(115)));
+    let empty = screen.iter().filter(|line| **line == "").count();
+    assert_eq!(empty, 38, "{screen:#?}");
+
+    // And that of a command without a terminal.
+    server.run("seq 1 100").good();
+    let all = sealed(&server, 2);
+    let second = |cast: &&Cast| cast.header["command"] == "seq 1 100";
+    let played = play_on_a_page(&server, &player, all.iter().find(second).unwrap());
+    let screen = played["screen"].as_array().unwrap();
+    let numbers: Vec<Value> = (78..=100).map(|n| json!(n.to_string())).collect();
+    assert_eq!(screen[..23], numbers);
+    assert_eq!(played["sizes"], json!([[80, 24]]));
+}
+
 #[test]
 fn asciinema_converts_and_plays_a_recording() {
     let Some(asciinema) = asciinema() else { return };
