@@ -33,3 +33,4 @@ mod supervisor;
 #[path = "../tamper/mod.rs"]
 mod tamper;
 mod tampering;
+mod types;

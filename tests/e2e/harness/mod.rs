@@ -356,8 +356,11 @@ impl Server {
                     folders.push(path);
                 } else if path.extension().is_some_and(|ending| ending == "jsonl") {
                     let text = fs::read_to_string(&path).unwrap();
+                    // What is being written, or was torn, is none yet.
+                    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
                     records.extend(
-                        text.lines()
+                        whole
+                            .lines()
                             .map(|line| serde_json::from_str::<Value>(line).unwrap()),
                     );
                 }
