@@ -192,3 +192,46 @@ fn a_recording_that_a_crash_came_upon_may_be_lost_and_one_that_ended_may_not() {
         assert_eq!(code, expected, "{report:#}");
     }
 }
+
+#[test]
+fn a_recording_of_which_nothing_was_written_is_not_missed_when_its_session_goes_on() {
+    let running = Directory::new();
+    let server = Server::start(&running);
+    server.server_start();
+    let facts = facts();
+    let connection = server.connect(facts.cid, None);
+    opened(server.open(&facts), facts.sid);
+    let part = RecordingPart {
+        recording: 1,
+        at_ns: 0,
+        event: RecordingEvent::Start(RecordingStart {
+            channel: ChannelNumber(3),
+            terminal: Some(("xterm".to_owned(), 80, 24)),
+            command: None,
+        }),
+    };
+    connection.send(&ReportToAudit::Recording(part)).unwrap();
+    assert_eq!(tell_durably(&connection, shell()), AuditToPeer::Durable(7));
+    // As it is when audit alone is killed within a second.
+    let killed = running.copy();
+    server.stop();
+    let cast = killed.files();
+    let cast = cast.iter().find(|file| file.ends_with("/3.cast")).unwrap();
+    assert_eq!(fs::metadata(killed.0.join(cast)).unwrap().len(), 0);
+
+    let server = Server::start(&killed);
+    let _connection = server.connect(facts.cid, Some(facts.clone()));
+    closed(server.close(facts.sid), facts.sid);
+    server.stop();
+    let session = killed.session(facts.sid);
+    let types = [
+        "session.open",
+        "recording.start",
+        "shell",
+        "recording.fail",
+        "session.close",
+    ];
+    assert_eq!(killed.types(&session), types);
+    assert_eq!(killed.records(&session)[3]["d"]["file"], cast.as_str());
+    tamper::must_be(&killed.0, "after the restart", 0, "", None);
+}

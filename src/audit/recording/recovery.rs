@@ -19,12 +19,24 @@ pub(super) struct Leftover {
     pub(super) torn_bytes: u64,
 }
 
+/// What is found of one.
+pub(super) enum Recovered {
+    /// It is to be ended, and sealed.
+    Leftover(Leftover),
+    /// Not even its first line had been written.
+    Lost(Name),
+}
+
 /// Looks at all that are marked. What cannot be brought in order stays where it is, and never stops the others.
-pub(super) fn run(root: &Directory) -> Vec<Leftover> {
+pub(super) fn run(root: &Directory) -> Vec<Recovered> {
     let marked = Name::marked(root, WAITING);
     let mend = |name: Name| match mend(root, &name) {
-        Ok(Some(leftover)) => Some(leftover),
-        Ok(None) => {
+        Ok(Mended::Whole(leftover)) => Some(Recovered::Leftover(leftover)),
+        Ok(Mended::Empty) => {
+            name.unmark(root);
+            Some(Recovered::Lost(name))
+        }
+        Ok(Mended::Done) => {
             name.unmark(root);
             None
         }
@@ -36,23 +48,30 @@ pub(super) fn run(root: &Directory) -> Vec<Leftover> {
     marked.into_iter().filter_map(mend).collect()
 }
 
-/// None where nothing is left to do: it is sealed, or there never was anything.
-fn mend(root: &Directory, name: &Name) -> io::Result<Option<Leftover>> {
+/// What became of a file.
+enum Mended {
+    Whole(Leftover),
+    Empty,
+    /// It is sealed, or there is none.
+    Done,
+}
+
+fn mend(root: &Directory, name: &Name) -> io::Result<Mended> {
     let directory = match root.descend(&name.directory()) {
         Ok(directory) => directory,
-        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ENOENT) => return Ok(Mended::Done),
         Err(errno) => return Err(errno.into()),
     };
     let mut file = match directory.append(&name.plain()) {
         Ok(file) => file,
-        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ENOENT) => return Ok(Mended::Done),
         Err(errno) => return Err(errno.into()),
     };
     if directory.has(&name.sealed())? {
         // It has that name only once it was read back and is on the disk.
         directory.remove(&name.plain())?;
         directory.sync()?;
-        return Ok(None);
+        return Ok(Mended::Done);
     }
     let Found {
         mut sum,
@@ -60,9 +79,8 @@ fn mend(root: &Directory, name: &Name) -> io::Result<Option<Leftover>> {
         broken_at,
     } = read(&file, &name.id())?;
     if sum.bytes == 0 {
-        // Not even its first line came to the disk.
         directory.remove(&name.plain())?;
-        return Ok(None);
+        return Ok(Mended::Empty);
     }
     if torn_bytes > 0 {
         file.set_len(sum.bytes)?;
@@ -84,7 +102,7 @@ fn mend(root: &Directory, name: &Name) -> io::Result<Option<Leftover>> {
     file.sync_all()?;
     directory.sync()?;
     let ended = sum.end();
-    Ok(Some(Leftover {
+    Ok(Mended::Whole(Leftover {
         plain: Plain {
             name: name.clone(),
             sha256: ended.sha256.clone(),

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::recovery::{self, Leftover};
+use super::name::Name;
+use super::recovery::{self, Leftover, Recovered};
 use super::{Lie, Note, Owner, Taken};
 use crate::audit::chain;
 use crate::audit::record::{Entry, Who};
@@ -80,13 +81,23 @@ impl Room {
     /// Brings in order what was being recorded when audit last ended: each is ended on the record of its session, if that
     /// is open, and sealed.
     pub(in crate::audit) fn recover_recordings(&mut self, now: Instant) {
-        for leftover in recovery::run(&self.recordings.root) {
+        for recovered in recovery::run(&self.recordings.root) {
             let Leftover {
                 plain,
                 ended,
                 torn_bytes,
-            } = leftover;
-            let (sid, file) = (plain.name.sid, plain.name.id());
+            } = match recovered {
+                Recovered::Leftover(leftover) => leftover,
+                Recovered::Lost(name) => {
+                    let event = Event::RecordingFail {
+                        file: Some(name.id()),
+                        reason: "nothing of it had been written when audit ended".to_owned(),
+                    };
+                    self.end_for(&name, Outcome::Bad, &event, now);
+                    continue;
+                }
+            };
+            let file = plain.name.id();
             if torn_bytes > 0 {
                 let event = Event::Recovery {
                     records: 0,
@@ -98,24 +109,32 @@ impl Room {
                 self.recovered.push(file.clone());
                 self.ledger(Who::default(), None, &Record::new(event), None, now);
             }
-            let name = plain.name.plain();
-            let orphan = self.orphans.iter_mut().find(|orphan| orphan.sid == sid);
-            if let Some(orphan) = orphan.filter(|orphan| !orphan.totals.has_recording(&name)) {
-                let event = Event::RecordingEnd {
-                    file,
-                    bytes: ended.bytes,
-                    sha256: ended.sha256,
-                    head: chain::text(&ended.head),
-                    left_out: None,
-                };
-                let channel = plain.name.channel();
-                let entry = Entry::new(orphan.who.clone(), channel, Some(true), &event);
-                let taken = orphan.file.append(&entry, haste(&event, None), None, now);
-                if taken.is_ok() {
-                    orphan.totals.see(entry.kind, &entry.d);
-                }
-            }
+            let event = Event::RecordingEnd {
+                file,
+                bytes: ended.bytes,
+                sha256: ended.sha256,
+                head: chain::text(&ended.head),
+                left_out: None,
+            };
+            self.end_for(&plain.name, Outcome::Good, &event, now);
             self.recordings.seal_later(plain);
+        }
+    }
+
+    /// Puts a recording's end on the record of its session, if that is open and has none.
+    fn end_for(&mut self, name: &Name, outcome: Outcome, event: &Event, now: Instant) {
+        let its = self
+            .orphans
+            .iter_mut()
+            .find(|orphan| orphan.sid == name.sid);
+        let Some(orphan) = its.filter(|orphan| !orphan.totals.has_recording(&name.plain())) else {
+            return;
+        };
+        let good = Some(outcome == Outcome::Good);
+        let entry = Entry::new(orphan.who.clone(), name.channel(), good, event);
+        let taken = orphan.file.append(&entry, haste(event, None), None, now);
+        if taken.is_ok() {
+            orphan.totals.see(entry.kind, &entry.d);
         }
     }
 }
