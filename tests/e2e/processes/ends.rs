@@ -160,7 +160,28 @@ fn what_a_process_says_wrongly_ends_it_and_nothing_else() {
         (
             "broker",
             Box::new(|process| say(process, &BrokerToWarden::Closed(sid), &[null])),
-            "hands over 1 descriptors",
+            "hands over what it may not",
+        ),
+        (
+            "broker",
+            Box::new(|process| {
+                say(
+                    process,
+                    &BrokerToWarden::Kill { sid, by: sid },
+                    &[near.as_fd()],
+                );
+            }),
+            "hands over what it may not",
+        ),
+        (
+            "broker",
+            Box::new(|process| say(process, &BrokerToWarden::Read, &[])),
+            "hands over what it may not",
+        ),
+        (
+            "broker",
+            Box::new(|process| say(process, &BrokerToWarden::Read, &[null])),
+            "hands over what it may not",
         ),
         (
             "audit-writer",

@@ -418,7 +418,7 @@ pub fn what_the_broker_is_asked() -> Proved {
     let answer = trail.all().iter().find(its).unwrap();
     assert_eq!(answer["d"]["id"], request["d"]["id"]);
     trail.has("api.response", json!(true), json!({
-        "id": 2, "status": 200, "bytes": "<n+>", "upload": {"bytes": "<n+>", "sha256": "<hex>"}, "duration_ms": "<n>",
+        "id": 1, "status": 200, "bytes": "<n+>", "upload": {"bytes": "<n+>", "sha256": "<hex>"}, "duration_ms": "<n>",
     }));
     trail.has(
         "api.response",
@@ -450,5 +450,54 @@ pub fn what_the_broker_is_asked() -> Proved {
         json!(false),
         json!({"layer": "broker", "object": "head of a request", "rule": "<text>"}),
     );
+    trail.proved()
+}
+
+/// A look at what a session showed, and a session that another one ends.
+pub fn who_looks_and_who_kills() -> Proved {
+    let mut server = Server::start();
+    server.run("echo shown").good();
+    closed(&server, 1);
+    server.run("hassio session replay last").good();
+    closed(&server, 2);
+    let mut victim = server.background("sleep 1000");
+    let seen = server.records_of("session.open");
+    let newest = seen
+        .iter()
+        .max_by_key(|record| record["sid"].as_str().map(str::to_owned));
+    let victims = newest.unwrap()["sid"].as_str().unwrap().to_owned();
+    server.run(&format!("hassio session kill {victims}")).good();
+    eventually("the client learns it", || victim.child.try_wait().unwrap());
+    closed(&server, 4);
+    assert!(server.stop().success());
+
+    let trail = Trail::of(&server);
+    let echo = |record: &&Value| record["d"]["command"] == "echo shown";
+    let shown = trail.all().iter().find(echo);
+    let shown = shown.unwrap()["sid"].clone();
+    let view = trail.has(
+        "recording.view",
+        json!(true),
+        json!({"session": shown, "file": "<text>"}),
+    );
+    let file = view["d"]["file"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{view}"));
+    let sid = shown.as_str().unwrap_or_else(|| panic!("{shown}"));
+    assert!(
+        file.starts_with("recordings/2") && file.contains(sid),
+        "{view}"
+    );
+    assert_ne!(view["sid"], shown);
+    let killed = |record: &&Value| record["d"]["reason"] == "killed";
+    let close = trail.all().iter().find(killed).unwrap();
+    assert_eq!(close["sid"], *victims);
+    let by = close["d"]["by"].clone();
+    let asked = |record: &&Value| record["d"]["endpoint"] == "sessions.kill";
+    assert_eq!(trail.all().iter().find(asked).unwrap()["sid"], by);
+    trail.has("session.close", close["ok"].clone(), json!({
+        "reason": "killed", "duration_ms": "<n>", "by": by, "records": "<n+>", "channels": 1, "api_calls": 0, "denials": 0,
+        "bytes_in": "<n>", "bytes_out": "<n>", "recordings": close["d"]["recordings"],
+    }));
     trail.proved()
 }

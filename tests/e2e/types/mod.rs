@@ -29,10 +29,11 @@ fn every_type_of_record_is_made_and_has_the_members_of_the_page() {
     if crate::clients::python().is_none() {
         return;
     }
-    let scenarios: [Scenario; 6] = [
+    let scenarios: [Scenario; 7] = [
         ("clients", clients::what_clients_do),
         ("strangers", clients::who_does_not_log_in),
         ("calls", clients::what_the_broker_is_asked),
+        ("looks", clients::who_looks_and_who_kills),
         ("a crash", servers::a_crash_and_what_is_mended),
         ("age", servers::what_has_been_kept_for_long_enough),
         ("a full disk", disks::a_full_disk),
