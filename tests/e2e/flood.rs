@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use crate::harness::{Done, PATIENCE, Process, Server, app, eventually, finish};
 
 /// What is no SSH after its first line: the server closes the connection by itself.
-fn knock(port: u16) {
+pub fn knock(port: u16) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream

@@ -327,16 +327,15 @@ fn a_mounted_folder_is_on_record_file_by_file() {
     let done = |path: &str, op: &str| of(&ops, path).into_iter().find(|d| d["op"] == op).cloned();
     let expect =
         |path: &str, op: &str| done(path, op).unwrap_or_else(|| panic!("{op} {path} in {ops:#?}"));
-    let written = expect("/config/whole", "write");
-    assert_eq!(
-        (&written["bytes_written"], &written["written_blake3"]),
-        (&json!(whole.len()), &json!(hash(&whole)))
-    );
-    let read = expect("/config/whole", "read");
-    assert_eq!(
-        (&read["bytes_read"], &read["read_blake3"]),
-        (&json!(whole.len()), &json!(hash(&whole)))
-    );
+    // The kernel sends and asks for blocks as it likes: there is a digest only where they came in order.
+    for (op, bytes, digest) in [
+        ("write", "bytes_written", "written_blake3"),
+        ("read", "bytes_read", "read_blake3"),
+    ] {
+        let d = expect("/config/whole", op);
+        assert_eq!(d[bytes], json!(whole.len()), "{d}");
+        assert!(d[digest].is_null() || d[digest] == hash(&whole), "{d}");
+    }
     assert_eq!(
         expect("/config/.edited.swp", "write")["written_blake3"],
         hash(begin)
