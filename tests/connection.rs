@@ -496,21 +496,33 @@ fn the_word_of_keys_is_no_login_where_the_signature_is_wrong() {
     assert!(reason.starts_with("protocol: Signature"), "{reason}");
 }
 
+/// A port that passes on to the server's `port` and back, but takes only so many `bytes` from it. With a small buffer:
+/// what the kernel would take in for a client that is merely stopped can be all that its window lets the server send.
+fn reads_no_more_than(bytes: usize, port: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        nix::sys::socket::setsockopt(&server, nix::sys::socket::sockopt::RcvBuf, &16384).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let mut some = std::io::Read::take(&server, bytes.try_into().unwrap());
+        std::io::copy(&mut some, &mut &client).unwrap();
+        // Both stay open.
+        thread::park();
+    });
+    relay
+}
+
 #[test]
 fn a_client_that_takes_nothing_is_cut_off_while_output_waits() {
-    let bench = bench_within("takes-nothing", Warden::Makes, |limits| {
+    let mut bench = bench_within("takes-nothing", Warden::Makes, |limits| {
         limits.unacknowledged_s = 1;
     });
-    // Nothing between ssh and this test that would be stopped in its place.
+    bench.port = reads_no_more_than(65536, bench.port);
     let mut ssh = bench.ssh(&["root@127.0.0.1", "cat /dev/zero"]);
-    let words: Vec<_> = ssh.get_args().skip(2).map(ToOwned::to_owned).collect();
-    ssh = Command::new("ssh");
-    ssh.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut ssh = ssh.spawn().unwrap();
-    let mut some = [0; 65536];
-    std::io::Read::read_exact(ssh.stdout.as_mut().unwrap(), &mut some).unwrap();
-    let pid = nix::unistd::Pid::from_raw(ssh.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let mut ssh = ssh.stdout(Stdio::null()).spawn().unwrap();
     let events = bench.events();
     ssh.kill().unwrap();
     ssh.wait().unwrap();
