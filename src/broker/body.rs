@@ -143,6 +143,8 @@ pub(super) struct Upload {
     body: Incoming,
     digest: Sha256,
     stall: Pin<Box<Sleep>>,
+    /// Whether its client is what is waited for: a Supervisor that does not ask for more is not the client's fault.
+    waits: bool,
     slot: Arc<Slot>,
 }
 
@@ -152,6 +154,7 @@ impl Upload {
             body,
             digest: Sha256::new(),
             stall: Box::pin(sleep(STALL)),
+            waits: false,
             slot,
         }
     }
@@ -168,7 +171,7 @@ impl http_body::Body for Upload {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.stall.as_mut().reset(Instant::now() + STALL);
+                this.waits = false;
                 // Trailers of a session go nowhere.
                 let bytes = frame.into_data().unwrap_or_default();
                 this.digest.update(&bytes);
@@ -185,10 +188,15 @@ impl http_body::Body for Upload {
                     .uploaded_whole(this.digest.finalize_reset().as_slice());
                 Poll::Ready(None)
             }
-            Poll::Pending => match this.stall.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(UploadFault::Stall(STALL)))),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                if !std::mem::replace(&mut this.waits, true) {
+                    this.stall.as_mut().reset(Instant::now() + STALL);
+                }
+                match this.stall.as_mut().poll(context) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err(UploadFault::Stall(STALL)))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
         }
     }
 
@@ -203,7 +211,65 @@ impl http_body::Body for Upload {
 
 #[cfg(test)]
 mod tests {
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::advance;
+
     use super::*;
+
+    /// An upload as hyper hands it over, and the client's end of its connection.
+    async fn upload() -> (Upload, DuplexStream) {
+        let (mut client, server) = duplex(4096);
+        let (found, mut taken) = tokio::sync::mpsc::channel(1);
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let found = found.clone();
+            async move {
+                found.send(request.into_body()).await.unwrap();
+                std::future::pending::<Result<http::Response<String>, hyper::Error>>().await
+            }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(server), service));
+        let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let body = taken.recv().await.unwrap();
+        (Upload::new(body, Arc::new(Slot::default())), client)
+    }
+
+    // On a clock that runs on whenever nothing else can be done.
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_stands_still_is_ended_at_the_limit() {
+        let (mut upload, mut client) = upload().await;
+        client.write_all(b"ab").await.unwrap();
+        assert!(upload.frame().await.unwrap().is_ok());
+        let since = Instant::now();
+        let ended = upload.frame().await.unwrap();
+        assert!(matches!(ended, Err(UploadFault::Stall(STALL))), "{ended:?}");
+        let after = since.elapsed();
+        assert!(after.abs_diff(STALL) < Duration::from_secs(1), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_byte_of_an_upload_and_a_supervisor_that_pauses_begin_the_limit_anew() {
+        let (mut upload, mut client) = upload().await;
+        let nearly = STALL - Duration::from_secs(1);
+        for byte in b"abcd" {
+            let (read, ()) = tokio::join!(upload.frame(), async {
+                tokio::time::sleep(nearly).await;
+                client.write_all(&[*byte]).await.unwrap();
+            });
+            assert!(read.unwrap().is_ok());
+        }
+        // Nobody asks for more meanwhile.
+        advance(STALL * 3).await;
+        let (read, ()) = tokio::join!(upload.frame(), async {
+            tokio::time::sleep(nearly).await;
+            client.write_all(b"efgh").await.unwrap();
+        });
+        assert!(read.unwrap().is_ok());
+        assert!(upload.slot.read_whole());
+    }
 
     #[test]
     fn a_multipart_header_is_that_and_nothing_more() {
