@@ -28,7 +28,7 @@ pub(super) fn erase(arguments: &EraseArguments) -> Result<u8, Failure> {
         say("there is no such recording: nothing was deleted");
         return Ok(FAILURE);
     }
-    let names: Vec<String> = found.iter().map(named).collect();
+    let names: Vec<String> = found.iter().map(Recording::as_recorded).collect();
     let question = format!(
         "{} of {} will be deleted, for good. Their records stay, and say that they are gone.",
         count(names.len(), "recording"),
@@ -62,7 +62,7 @@ pub(super) fn erase(arguments: &EraseArguments) -> Result<u8, Failure> {
     let left: Vec<String> = files
         .iter()
         .flat_map(|file| recordings(&trail, *file))
-        .map(|recording| named(&recording))
+        .map(|recording| recording.as_recorded())
         .filter(|name| names.contains(name))
         .collect();
     let gone = names.len() - left.len();
@@ -84,12 +84,6 @@ fn chosen(trail: &Trail, arguments: &EraseArguments) -> Result<Vec<SessionFile>,
         .iter()
         .map(|one| SessionFile { sid: one.sid })
         .collect())
-}
-
-/// As records name it, compressed or not.
-fn named(recording: &Recording) -> String {
-    let id = recording.id();
-    id.strip_suffix(".zst").unwrap_or(&id).to_owned()
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -1,6 +1,6 @@
 //! One session as a timeline.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use memchr::memmem::Finder;
 
 use super::describe::describe;
 use super::line::{Record, shown, shown_json};
+use super::replay::{Recording, recordings};
 use super::sessions::{Summary, summary};
 use super::table::Look;
 use super::trail::{ReadError, Reading, SessionFile, Trail};
@@ -34,6 +35,10 @@ pub fn show(
     let mut timeline = Timeline {
         start: None,
         calls: HashMap::new(),
+        recordings: recordings(trail, file)
+            .iter()
+            .map(Recording::as_recorded)
+            .collect(),
     };
     let (before, after) = around(trail, &session.cid);
     for (record, _) in &before {
@@ -179,6 +184,8 @@ struct Timeline {
     start: Option<(u64, String, Timestamp)>,
     /// What was called, by the call's number: answers do not say it.
     calls: HashMap<u64, String>,
+    /// Those that are still there, as records name them.
+    recordings: HashSet<String>,
 }
 
 impl Timeline {
@@ -226,6 +233,9 @@ impl Timeline {
                 Some(call) => format!("{} of {}", describe(record), shown(&call)),
                 None => describe(record),
             },
+            ("recording.end", _) if !self.recordings.contains(record.member_text("file")) => {
+                describe(record) + ", deleted since"
+            }
             ("exec", _) => {
                 let more = record
                     .number("bytes")

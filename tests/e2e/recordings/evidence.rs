@@ -56,3 +56,39 @@ fn a_recording_that_was_changed_or_taken_away_is_found() {
     fs::write(&cast.path, good).unwrap();
     assert_eq!(verify(&server).0, 0);
 }
+
+#[test]
+fn a_password_that_was_shown_is_erased_while_the_server_runs() {
+    let mut server = Server::start();
+    server.run("echo hunter2").good();
+    let shown = only(&server);
+    server.run("echo harmless").good();
+    let two = sealed(&server, 2);
+    let other = two.iter().find(|cast| cast.path != shown.path).unwrap();
+    let sid = shown.path.parent().unwrap().file_name().unwrap();
+    let audit = |words: &[&str]| {
+        let mut command = Command::new(app().join("hassio-sshd"));
+        command.arg("audit").args(words).arg("--data-dir");
+        command.arg(server.dir.join("data"));
+        finish(command)
+    };
+    let sid = sid.to_str().unwrap();
+    let done = audit(&["erase", sid, "--yes"]);
+    assert_eq!(done.good(), "1 recording deleted");
+    assert_eq!(files(&server), [other.path.clone()]);
+    let told = audit(&["replay", sid]);
+    assert_ne!(told.code(), 0, "{told:?}");
+    assert!(!told.stdout.contains("hunter2"), "{told:?}");
+    // What is told of the session says that there was one.
+    let told = audit(&["show", sid]);
+    assert!(told.good().contains("echo hunter2"), "{told:?}");
+    assert!(told.stdout.contains("in 2.cast, deleted since"), "{told:?}");
+    let [record] = &server.records_of("recording.delete")[..] else {
+        panic!("{:?}", server.records_of("recording.delete"));
+    };
+    assert_eq!(record["d"]["reason"], "asked", "{record}");
+    assert!(server.stop().success());
+    let (code, said) = verify(&server);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("1 expired"), "{said}");
+}

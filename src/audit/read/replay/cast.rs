@@ -18,6 +18,8 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 const PLAIN: &str = ".cast";
 const SEALED: &str = ".cast.zst";
+/// What a recording's name has more once it is compressed.
+const COMPRESSED: &str = ".zst";
 
 /// A recording of a session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +46,13 @@ impl Recording {
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}/{}", self.folder, self.file)
+    }
+
+    /// The same as records name it, compressed or not.
+    #[must_use]
+    pub fn as_recorded(&self) -> String {
+        let id = self.id();
+        id.strip_suffix(COMPRESSED).unwrap_or(&id).to_owned()
     }
 }
 
