@@ -75,7 +75,7 @@ fn a_password_that_was_shown_is_erased_while_the_server_runs() {
     let sid = sid.to_str().unwrap();
     let done = audit(&["erase", sid, "--yes"]);
     assert_eq!(done.good(), "1 recording deleted");
-    assert_eq!(files(&server), [other.path.clone()]);
+    assert_eq!(files(&server), std::slice::from_ref(&other.path));
     let told = audit(&["replay", sid]);
     assert_ne!(told.code(), 0, "{told:?}");
     assert!(!told.stdout.contains("hunter2"), "{told:?}");
