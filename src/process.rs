@@ -245,7 +245,11 @@ fn run_front() -> Result<(), Fatal> {
     front::run(
         listeners,
         warden,
-        &policy.ssh.limits,
+        &policy.ssh,
+        front::Sources {
+            allow_from: &config.allow_from,
+            penalty_exempt: &config.penalty_exempt,
+        },
         &|accepted: front::Accepted| {
             let front::Accepted {
                 cid,

@@ -173,6 +173,8 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
             shell: "/bin/bash".to_owned(),
             sftp: true,
             banner: String::new(),
+            allow_from: Vec::new(),
+            penalty_exempt: Vec::new(),
         };
         let mut policy = Policy {
             ssh: Ssh::shipped().unwrap(),

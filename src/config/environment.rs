@@ -1,6 +1,9 @@
 use std::ffi::OsString;
+use std::net::IpAddr;
 
 use zeroize::Zeroizing;
+
+use super::gateways;
 
 /// What the environment and the kernel tell, read once at start.
 pub struct Environment {
@@ -10,6 +13,8 @@ pub struct Environment {
     pub timezone: Option<String>,
     /// The first eight hexadecimal digits of the kernel's boot id; `00000000` where it cannot be read.
     pub boot: String,
+    /// The default gateways.
+    pub gateways: Vec<IpAddr>,
     /// To be logged, each once.
     pub warnings: Vec<EnvironmentWarning>,
 }
@@ -33,17 +38,20 @@ pub enum EnvironmentWarning {
 }
 
 impl Environment {
-    /// Reads `SUPERVISOR_TOKEN`, else `HASSIO_TOKEN`, and `TZ`, and `/proc/sys/kernel/random/boot_id`.
+    /// Reads `SUPERVISOR_TOKEN`, else `HASSIO_TOKEN`, and `TZ`, and `/proc/sys/kernel/random/boot_id`, and the kernel's
+    /// tables of routes.
     ///
     /// The variables stay in this process's environment: taking them out is for the `exec` that gives each process an
     /// environment of its own.
     #[must_use]
     pub fn read() -> Self {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-        Self::from_parts(
+        let mut read = Self::from_parts(
             |name| std::env::var_os(name),
             boot.as_deref().unwrap_or_default(),
-        )
+        );
+        read.gateways = gateways::read();
+        read
     }
 
     fn from_parts(variable: impl Fn(&str) -> Option<OsString>, boot_id: &str) -> Self {
@@ -82,6 +90,7 @@ impl Environment {
         Self {
             token,
             timezone,
+            gateways: Vec::new(),
             warnings,
             boot: if boot.len() == 8 {
                 boot

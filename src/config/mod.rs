@@ -8,6 +8,7 @@
 mod authorized_keys;
 mod command;
 mod environment;
+mod gateways;
 mod language;
 mod options;
 mod places;

@@ -10,7 +10,7 @@ use super::language::{digest, parse, position};
 use super::problem::{ConfigError, Problem, Warning};
 use super::roles::{self, Offered, RoleView};
 use super::value::Value;
-use crate::model::{AuditFailure, Network, RecordingMode, Role, escape, nearest};
+use crate::model::{AddressBlock, AuditFailure, Network, RecordingMode, Role, escape, nearest};
 use crate::wire::limits::PASSWORD_BYTES;
 use crate::wire::{AuthorizedKey, OwnRole};
 
@@ -27,7 +27,7 @@ const RECORDING_DAYS: u32 = 30;
 const RECORDING_MIB: u32 = 1024;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 18] = [
+pub(super) const NAMES: [&str; 20] = [
     "authorized_keys",
     "password",
     "username",
@@ -44,6 +44,8 @@ pub(super) const NAMES: [&str; 18] = [
     "recording_days",
     "recording_mib",
     "banner",
+    "allow_from",
+    "penalty_exempt",
     "log_level",
     "read_only_without_idmap",
 ];
@@ -82,6 +84,10 @@ pub struct Options {
     pub audit_failure: AuditFailure,
     /// Shown before authentication; empty for none.
     pub banner: String,
+    /// Where clients may come from; all, if empty.
+    pub allow_from: Vec<AddressBlock>,
+    /// From where what does not log in is not held against anybody.
+    pub penalty_exempt: Vec<AddressBlock>,
     /// How much is logged.
     pub log_level: LogLevel,
     /// Whether a `/config` that cannot be id-mapped is shown read-only instead of refusing sessions.
@@ -252,6 +258,8 @@ impl Options {
         // What is wrong is among the problems.
         let audit_failure = audit_failure.unwrap_or(AuditFailure::Closed);
         let banner = reader.banner();
+        let allow_from = reader.blocks("allow_from");
+        let penalty_exempt = reader.blocks("penalty_exempt");
         let log_level = reader.one_of(
             "log_level",
             "info",
@@ -327,6 +335,8 @@ impl Options {
                         recording_mib,
                         audit_failure,
                         banner,
+                        allow_from,
+                        penalty_exempt,
                         log_level,
                         read_only_without_idmap,
                         digest,
@@ -556,6 +566,33 @@ impl Reader {
             }
             Some(other) => self.wrong("folders", other.shown(), right),
         }
+    }
+
+    /// Addresses and networks. A bad one is a problem: without it more, or fewer, would come in than is meant.
+    fn blocks(&mut self, name: &'static str) -> Vec<AddressBlock> {
+        let right = "a list of addresses and networks, such as 192.168.1.7 or 192.168.1.0/24";
+        let mut good = Vec::new();
+        match self.take(name) {
+            None => {}
+            Some(Value::List(ref list)) => {
+                for value in list {
+                    let block = match value {
+                        Value::Text(text) => text.trim().parse().ok(),
+                        _ => None,
+                    };
+                    match block {
+                        Some(block) => good.push(block),
+                        None => {
+                            self.wrong::<()>(name, value.shown(), right);
+                        }
+                    }
+                }
+            }
+            Some(other) => {
+                self.wrong::<()>(name, other.shown(), right);
+            }
+        }
+        good
     }
 
     fn banner(&mut self) -> Option<String> {

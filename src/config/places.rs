@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::environment::Environment;
 use super::options::Options;
 use super::roles::RoleView;
+use crate::model::AddressBlock;
 use crate::wire::{AuditConfig, BrokerConfig, FrontConfig, KeysConfig, ReaderConfig, WardenConfig};
 
 /// Where things are, as the command line says.
@@ -116,6 +117,12 @@ impl Options {
                 shell: "/bin/bash".to_owned(),
                 sftp: self.sftp,
                 banner: self.banner,
+                allow_from: self.allow_from,
+                penalty_exempt: self
+                    .penalty_exempt
+                    .into_iter()
+                    .chain(environment.gateways.into_iter().map(AddressBlock::from))
+                    .collect(),
             },
             keys: KeysConfig {
                 log_level: log_level.clone(),

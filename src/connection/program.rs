@@ -128,6 +128,8 @@ mod tests {
             shell: "/bin/zsh".to_owned(),
             sftp: true,
             banner: String::new(),
+            allow_from: Vec::new(),
+            penalty_exempt: Vec::new(),
         };
         let policy = Policy {
             ssh: Ssh::shipped().unwrap(),

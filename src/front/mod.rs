@@ -4,15 +4,19 @@
 //! random generator and no hash table is used before the fork, so no two connections inherit the same state.
 #![forbid(unsafe_code)]
 
+mod penalties;
 mod source;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use self::penalties::{Admission, Offence, Penalties};
 use self::source::{Source, makes_room};
-use crate::model::{ConnectionId, Peer};
-use crate::policy::ssh::Limits;
+use crate::model::{AddressBlock, Allowance, ConnectionId, Peer};
+use crate::policy::ssh::{Limits, Ssh};
 use crate::sys::process::{self, Forked};
 use crate::sys::{Errno, is_shortage, net, random, wait};
 use crate::wire::{
@@ -53,11 +57,36 @@ pub enum FrontError {
 const EXHAUSTED: Duration = Duration::from_millis(100);
 /// How often refusals are reported: many in a row become one message.
 const REPORT: Duration = Duration::from_secs(5);
+/// How many lines about penalties there may be at once, and one more in each second.
+const LINES: u64 = 10;
+
+/// Where clients come from, and what of it counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// From where they may come; from everywhere, if empty.
+    pub allow_from: &'a [AddressBlock],
+    /// From where what does not log in is not held against anybody.
+    pub penalty_exempt: &'a [AddressBlock],
+}
+
+impl Sources<'_> {
+    fn allow(&self, ip: IpAddr) -> bool {
+        self.allow_from.is_empty() || self.allow_from.iter().any(|block| block.contains(ip))
+    }
+
+    fn exempt(&self, ip: IpAddr) -> bool {
+        self.penalty_exempt.iter().any(|block| block.contains(ip))
+    }
+}
 
 struct Front<'a> {
     listeners: Vec<OwnedFd>,
     warden: Link<FrontToWarden, WardenToFront>,
     limits: &'a Limits,
+    sources: Sources<'a>,
+    penalties: Penalties<'a>,
+    /// Lines about penalties: whoever can reach the port can cause them.
+    lines: Allowance,
     host_key: Option<Vec<u8>>,
     connections: Vec<Running>,
     refusals: BTreeMap<Refusal, Refusals>,
@@ -71,6 +100,7 @@ struct Running {
     cid: ConnectionId,
     peer: Peer,
     pidfd: OwnedFd,
+    since: Instant,
     authenticated: bool,
 }
 
@@ -89,14 +119,18 @@ struct Refusals {
 pub fn run(
     listeners: Vec<OwnedFd>,
     warden: Link<FrontToWarden, WardenToFront>,
-    limits: &Limits,
+    policy: &Ssh,
+    sources: Sources<'_>,
     connection: &dyn Fn(Accepted),
 ) -> Result<(), FrontError> {
     warden.set_nonblocking()?;
     let mut front = Front {
         listeners,
         warden,
-        limits,
+        limits: &policy.limits,
+        sources,
+        penalties: Penalties::new(&policy.penalties),
+        lines: Allowance::new(1, LINES, Instant::now()),
         host_key: None,
         connections: Vec::new(),
         refusals: BTreeMap::new(),
@@ -143,8 +177,7 @@ impl Front<'_> {
             self.hear()?;
         }
         let ended: Vec<bool> = ready.by_ref().take(self.connections.len()).collect();
-        let mut ended = ended.into_iter();
-        self.connections.retain(|_| !ended.next().unwrap_or(false));
+        self.remove(&ended);
         for (index, ready) in ready.enumerate() {
             if ready && let Some(accepted) = self.accept(index)? {
                 return Ok(Some(accepted));
@@ -172,6 +205,7 @@ impl Front<'_> {
                         cid,
                         peer,
                         pidfd,
+                        since: Instant::now(),
                         authenticated,
                     });
                 }
@@ -182,8 +216,10 @@ impl Front<'_> {
                         .find(|running| running.cid == cid);
                     if let Some(running) = known {
                         running.authenticated = true;
+                        self.penalties.logged_in(running.peer.ip.into());
                     }
                 }
+                WardenToFront::LoginRefused(ip) => self.charge(ip, Offence::Refused),
                 WardenToFront::Pause => self.paused = true,
                 WardenToFront::Resume => self.paused = false,
             }
@@ -210,14 +246,85 @@ impl Front<'_> {
             ip: address.ip(),
             port: address.port(),
         };
+        if let Some((refusal, why)) = self.turns_away(peer) {
+            self.refused(peer, refusal);
+            // Before its first line a server may say others (RFC 4253 §4.2). Whether they arrive is not waited for.
+            std::fs::File::from(stream).write_all(why.as_bytes()).ok();
+            return Ok(None);
+        }
         let unauthenticated = self.unauthenticated();
-        if unauthenticated.len() >= self.limits.unauthenticated {
+        let own: Vec<(usize, Source)> = unauthenticated
+            .iter()
+            .copied()
+            .filter(|(_, source)| *source == peer.ip.into())
+            .collect();
+        if own.len() >= self.limits.unauthenticated_of_source && !self.sources.exempt(peer.ip) {
+            self.make_room(&own, peer)?;
+        } else if unauthenticated.len() >= self.limits.unauthenticated {
             self.make_room(&unauthenticated, peer)?;
         } else if self.connections.len() >= self.limits.connections {
             self.refused(peer, Refusal::TooMany);
             return Ok(None);
         }
         self.fork(peer, stream)
+    }
+
+    /// Why a newcomer is not let in, and what it is told.
+    fn turns_away(&mut self, peer: Peer) -> Option<(Refusal, &'static str)> {
+        if !self.sources.allow(peer.ip) {
+            return Some((Refusal::NotAllowed, "Not allowed from this address\r\n"));
+        }
+        if self.sources.exempt(peer.ip) {
+            return None;
+        }
+        match self.penalties.admit(peer.ip.into(), Instant::now()) {
+            Admission::Granted => None,
+            Admission::TooFast => Some((
+                Refusal::TooFast,
+                "Too many connections from this address: try again in a few seconds\r\n",
+            )),
+            Admission::Penalised => Some((
+                Refusal::Penalised,
+                "Too many failed logins from this address: try again in some minutes\r\n",
+            )),
+        }
+    }
+
+    /// Forgets those that have ended. Who did not log in is charged.
+    fn remove(&mut self, ended: &[bool]) {
+        let grace = Duration::from_secs(self.limits.login_grace_s);
+        let mut failed = Vec::new();
+        let mut at = 0;
+        self.connections.retain(|running| {
+            let over = ended.get(at).copied().unwrap_or(false);
+            at += 1;
+            if over && !running.authenticated {
+                failed.push((running.peer.ip, running.since.elapsed() >= grace));
+            }
+            !over
+        });
+        for (ip, lingered) in failed {
+            self.charge(ip, Offence::Nothing);
+            if lingered {
+                self.charge(ip, Offence::Lingered);
+            }
+        }
+    }
+
+    fn charge(&mut self, ip: IpAddr, offence: Offence) {
+        if self.sources.exempt(ip) {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(ban) = self.penalties.charge(ip.into(), offence, now)
+            && self.lines.take(1, now)
+        {
+            tracing::warn!(
+                "nobody from {ip} is let in for {} s: too many connections from there did not log in. An address that is \
+                 listed in \"penalty_exempt\" is never refused so",
+                ban.lasts.as_secs()
+            );
+        }
     }
 
     /// Where those that have not logged in stand, and come from.
@@ -299,6 +406,7 @@ impl Front<'_> {
                     cid,
                     peer,
                     pidfd: child.pidfd,
+                    since: Instant::now(),
                     authenticated: false,
                 });
             }

@@ -89,6 +89,11 @@ impl Tried {
         }
     }
 
+    /// Whether there was anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
     pub(super) fn lock_out(&mut self, why: &'static str) {
         self.lockout = Some(why);
     }

@@ -96,6 +96,13 @@ struct Guest {
 /// A link that is to be closed.
 struct Leave;
 
+/// Whether a connection was refused anything since it was last told of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    No,
+    Yes,
+}
+
 impl Room {
     fn introduce(&self) -> Result<(), KeysError> {
         let public = self.keys.host.public_key();
@@ -207,8 +214,12 @@ impl Room {
             };
             if stays.is_ok() {
                 self.guests.push(guest);
-            } else {
-                self.tell(&mut guest, now);
+            } else if self.tell(&mut guest, now) == Refused::Yes {
+                // Who counts these can do without one: that is no reason to wait.
+                let refused = KeysToWarden::LoginRefused(guest.peer.ip);
+                if let Err(error) = self.warden.send(&refused) {
+                    tracing::debug!(%error, "the warden does not hear of a refused login");
+                }
             }
         }
         Ok(())
@@ -277,11 +288,17 @@ impl Room {
     }
 
     /// Says in the log what the connection was refused, now that it is in or gone.
-    fn tell(&mut self, guest: &mut Guest, now: Instant) {
+    fn tell(&mut self, guest: &mut Guest, now: Instant) -> Refused {
         let tried = guest.state.take_tried();
+        let refused = if tried.is_empty() {
+            Refused::No
+        } else {
+            Refused::Yes
+        };
         if let Some(line) = self.refusals.line(guest.peer, &tried, now) {
             tracing::warn!("{line}");
         }
+        refused
     }
 
     fn answer_hash(&self, guest: &Guest, hash: &[u8]) -> Result<Result<(), Leave>, KeysError> {

@@ -35,6 +35,17 @@ impl Allowance {
         self.left = rest.unwrap_or(self.left);
         rest.is_some()
     }
+
+    /// Takes back that `amount` was used up.
+    pub fn give_back(&mut self, amount: u64) {
+        self.left = self.left.saturating_add(amount).min(self.burst);
+    }
+
+    /// Whether all of it is there at `now`.
+    #[must_use]
+    pub fn is_whole(mut self, now: Instant) -> bool {
+        self.take(0, now) && self.left == self.burst
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod allowance;
+mod block;
 mod grant;
 mod id;
 mod nearest;
@@ -11,6 +12,7 @@ mod program;
 mod text;
 
 pub use allowance::Allowance;
+pub use block::{AddressBlock, AddressBlockError};
 pub use grant::{
     AuditFailure, ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, RecordingMode, Role,
     RoleError,

@@ -14,6 +14,7 @@ use super::PolicyError;
 pub struct Ssh {
     pub algorithms: Algorithms,
     pub limits: Limits,
+    pub penalties: Penalties,
 }
 
 /// `[algorithms]`, first choice first.
@@ -34,6 +35,7 @@ pub struct Algorithms {
 pub struct Limits {
     pub login_grace_s: u64,
     pub unauthenticated: usize,
+    pub unauthenticated_of_source: usize,
     pub connections: usize,
     pub window_bytes: u32,
     pub packet_bytes: u32,
@@ -42,6 +44,23 @@ pub struct Limits {
     pub unacknowledged_s: u64,
     pub failure_delay_ms: u64,
     pub offer_delay_ms: u64,
+}
+
+/// `[penalties]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "see Ssh")]
+pub struct Penalties {
+    pub refused_s: u64,
+    pub lingered_s: u64,
+    pub nothing_s: u64,
+    pub limit_s: u64,
+    pub ban_s: u64,
+    pub longest_ban_s: u64,
+    pub ban_forgotten_s: u64,
+    pub connections_at_once: u64,
+    pub connections_per_s: u64,
+    pub sources: usize,
 }
 
 impl Ssh {

@@ -136,6 +136,9 @@ impl Warden {
         match message {
             KeysToWarden::HostKey { blob, fingerprint } => self.on_host_key(blob, fingerprint),
             KeysToWarden::Granted { cid, grant } => self.on_granted(cid, grant)?,
+            KeysToWarden::LoginRefused(ip) => {
+                self.front.tell(&WardenToFront::LoginRefused(ip), &[]);
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AuditFailure, ConfigAccess, Network, RecordingMode, Role};
+use crate::model::{AddressBlock, AuditFailure, ConfigAccess, Network, RecordingMode, Role};
 
 /// What `serve` hands to the warden when it turns into it, in a sealed memory file: already parsed, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub struct FrontConfig {
     pub sftp: bool,
     /// Shown before authentication; empty for none.
     pub banner: String,
+    /// Where clients may come from; all, if empty.
+    pub allow_from: Vec<AddressBlock>,
+    /// From where what does not log in is not held against anybody.
+    pub penalty_exempt: Vec<AddressBlock>,
 }
 
 /// What keys needs, in a sealed memory file that nobody else reads.

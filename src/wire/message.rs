@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Event, Record};
@@ -36,6 +38,12 @@ pub enum Refusal {
     MadeRoom,
     /// The warden has too much to do.
     Busy,
+    /// It comes from where nobody may come from.
+    NotAllowed,
+    /// Its source made too many that did not log in.
+    TooFast,
+    /// Its source is refused for a while, for what it did before.
+    Penalised,
 }
 
 impl std::fmt::Display for Refusal {
@@ -44,6 +52,11 @@ impl std::fmt::Display for Refusal {
             Self::TooMany => "too many connections",
             Self::MadeRoom => "too many that have not logged in, one made room",
             Self::Busy => "the warden has too much to do",
+            Self::NotAllowed => "not from where \"allow_from\" lets anybody in",
+            Self::TooFast => "too many from there in a short time that did not log in",
+            Self::Penalised => {
+                "too many logins from there failed, nobody from there is let in for a while"
+            }
         })
     }
 }
@@ -68,6 +81,8 @@ pub enum WardenToFront {
     Pause,
     /// See `Pause`.
     Resume,
+    /// A connection from there was refused a login, and has ended.
+    LoginRefused(IpAddr),
 }
 
 /// What a connection says to the warden: nothing but that it lives, and its end, which are the link's.
@@ -201,6 +216,8 @@ pub enum KeysToWarden {
         /// What it may do.
         grant: Grant,
     },
+    /// A connection from there was refused a login, and has ended.
+    LoginRefused(IpAddr),
 }
 
 /// What audit must know of a session to name it in its records.

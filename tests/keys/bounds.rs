@@ -216,3 +216,34 @@ fn logins_go_on_while_audit_is_replaced_and_no_record_is_lost() {
         ["passwords are off", "passwords are off", "good signature"]
     );
 }
+
+#[test]
+fn a_refused_login_is_told_of_once_when_it_is_over_and_one_that_works_never() {
+    let key = ed25519();
+    let server = Server::new(vec![authorized(blob(&key))], None);
+    let client = server.connect();
+    assert_eq!(
+        client.ask(&offer("root", &ed25519())),
+        KeysToConnection::Refused
+    );
+    assert_eq!(client.log_in(&key), KeysToConnection::Granted);
+    server.granted();
+    drop(client);
+    let client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(
+            client.ask(&offer("root", &ed25519())),
+            KeysToConnection::Refused
+        );
+    }
+    assert!(server.refused().is_empty(), "it goes on");
+    drop(client);
+    drop(server.connect());
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let mut told = server.refused();
+    while told.is_empty() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        told = server.refused();
+    }
+    assert_eq!(told, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
+}

@@ -1,5 +1,6 @@
 //! keys in a thread; the test is the warden, audit, and connections that lie.
 
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
@@ -151,19 +152,30 @@ impl Server {
     }
 
     pub(crate) fn granted(&self) -> (ConnectionId, Grant) {
-        match self.warden().recv().unwrap() {
-            KeysToWarden::Granted { cid, grant } => (cid, grant),
-            other => panic!("{other:?}"),
+        loop {
+            match self.warden().recv().unwrap() {
+                KeysToWarden::Granted { cid, grant } => return (cid, grant),
+                KeysToWarden::LoginRefused(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 
     pub(crate) fn nothing_was_granted(&self) {
+        self.refused();
+    }
+
+    /// From where logins were said to be refused so far; nothing else was said.
+    pub(crate) fn refused(&self) -> Vec<IpAddr> {
         self.warden().set_nonblocking().unwrap();
-        let heard = self.warden().recv();
-        assert!(
-            heard.as_ref().is_err_and(LinkError::would_block),
-            "{heard:?}"
-        );
+        let mut from = Vec::new();
+        loop {
+            match self.warden().recv() {
+                Ok(KeysToWarden::LoginRefused(ip)) => from.push(ip),
+                Err(error) if error.would_block() => return from,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// All records so far.

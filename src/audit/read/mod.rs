@@ -21,7 +21,7 @@ mod when;
 
 pub use describe::describe;
 pub use failed::{Failed, failed};
-pub use filter::{Case, Filter, FilterError, Kind, Network, SearchFault, Text};
+pub use filter::{Case, Filter, Kind, KindError, SearchFault, Text};
 pub use follow::{Follow, More, New};
 pub use line::{Record, shown, shown_json};
 pub use records::{Seen, records};

@@ -36,6 +36,7 @@ fn configs(read: Read) -> crate::config::Configs {
         token: None,
         timezone: Some("UTC".into()),
         boot: "01234567".into(),
+        gateways: vec!["172.30.32.1".parse().unwrap()],
         warnings: Vec::new(),
     };
     read.options.into_configs(&places, environment)
@@ -204,7 +205,7 @@ fn bad_keys_alone_never_open_the_way_for_the_password() {
 fn everything_wrong_is_said_at_once() {
     let said = problem(
         r#"{"autorized_keys": [], "username": "admin", "default_role": "god", "network": 1, "folders": ["ssl"],
-            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "recording": true, "read_only_without_idmap": 0}"#,
+            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "allow_from": ["192.168.1.0/24", "router.local"], "penalty_exempt": "192.168.1.1", "recording": true, "read_only_without_idmap": 0}"#,
     );
     for part in [
         r#""autorized_keys" is unknown; "authorized_keys" may be meant"#,
@@ -215,6 +216,8 @@ fn everything_wrong_is_said_at_once() {
         r#""sftp" cannot be "yes"; right would be true or false"#,
         r#""shell" cannot be "zsh"; right would be bash"#,
         r#""banner" cannot be "a\x1b""#,
+        r#""allow_from" cannot be "router.local""#,
+        r#""penalty_exempt" cannot be "192.168.1.1"; right would be a list of addresses and networks"#,
         r#""log_level" cannot be "loud""#,
         r#""recording" cannot be true; right would be off, output or input"#,
         r#""read_only_without_idmap" cannot be 0"#,

@@ -15,6 +15,7 @@ use crate::harness::{
 mod attempts;
 mod bounds;
 mod refusals;
+mod sources;
 
 /// ssh with this key file alone.
 fn with_key(server: &Server, user: &str, key: &str, more: &[&str]) -> Done {

@@ -118,7 +118,10 @@ impl Server {
             make_key(&key, "ed25519", &[]);
         }
         std::os::unix::fs::chown(dir.join("client"), Some(CLIENT_UID), Some(CLIENT_UID)).unwrap();
-        let mut options = json!({ "authorized_keys": [public(&key)], "password": "" });
+        // All clients come from there, also those that are to fail. Tests of penalties come from elsewhere.
+        let mut options = json!({
+            "authorized_keys": [public(&key)], "password": "", "penalty_exempt": ["127.0.0.1"],
+        });
         for (name, value) in setup.options.as_object().unwrap() {
             match value {
                 Value::Null => options.as_object_mut().unwrap().remove(name),

@@ -129,6 +129,12 @@ fn of_front_and_connection() {
     message("WardenToFront", "Running", &running);
     message("WardenToFront", "Pause", &WardenToFront::Pause);
     message("WardenToFront", "Resume", &WardenToFront::Resume);
+    let source = "2001:db8::7".parse().unwrap();
+    message(
+        "WardenToFront",
+        "LoginRefused",
+        &WardenToFront::LoginRefused(source),
+    );
     let ready = WardenToConnection::SessionReady {
         sid: sid(),
         grant: by_key(),
@@ -205,6 +211,11 @@ fn of_keys() {
         grant: grant(Login::Password),
     };
     message("KeysToWarden", "Granted", &granted);
+    message(
+        "KeysToWarden",
+        "LoginRefused",
+        &KeysToWarden::LoginRefused("192.0.2.7".parse().unwrap()),
+    );
 }
 
 fn of_audit() {
@@ -398,6 +409,8 @@ fn configurations() {
         shell: "/bin/bash".to_owned(),
         sftp: true,
         banner: "Welcome\n".to_owned(),
+        allow_from: vec!["192.168.0.0/16".parse().unwrap()],
+        penalty_exempt: vec!["172.30.32.1".parse().unwrap(), "fe80::/10".parse().unwrap()],
     };
     message("FrontConfig", "all", &front);
     let keys = KeysConfig {
