@@ -16,6 +16,7 @@ mod audit;
 mod auth;
 mod budget;
 mod clients;
+mod conformance;
 mod escape;
 mod flood;
 mod full_disk;
