@@ -80,6 +80,11 @@ impl Anchored {
 }
 
 impl Evidence {
+    /// A session was closed, and the ledger may not know it.
+    pub(super) fn add_ending(&mut self, ending: Ending) {
+        self.endings.push(ending);
+    }
+
     pub(super) fn new(signer: Signer, base: u64, endings: Vec<Ending>) -> Self {
         Self {
             signer,

@@ -1,5 +1,7 @@
 use std::fs::File;
 
+use jiff::Timestamp;
+
 use super::chain;
 use super::evidence::Ending;
 use super::file::TrailFile;
@@ -9,6 +11,7 @@ use super::record::Who;
 use super::store::Store;
 use super::totals::Totals;
 use super::verify::file::{self, FileReport, First, Passing};
+use super::verify::{is_long_before, moment};
 use crate::model::SessionId;
 use crate::sys::Errno;
 use crate::wire::Event;
@@ -23,6 +26,8 @@ pub(super) struct Found {
     pub(super) orphans: Vec<Orphan>,
     /// Sessions that were closed, but the ledger may not know it.
     pub(super) endings: Vec<Ending>,
+    /// Sessions whose files cannot be brought in order yet.
+    pub(super) later: Vec<SessionId>,
     /// `recovery` records for the ledger.
     pub(super) events: Vec<Event>,
 }
@@ -35,6 +40,8 @@ pub(super) struct Ledger {
     pub(super) records: u64,
     /// The last key that is named.
     pub(super) key: Option<Key>,
+    /// When its last record was made.
+    last: Option<Timestamp>,
 }
 
 /// A session that was open when audit last ended.
@@ -70,26 +77,18 @@ pub(super) fn run(store: &Store, ahead: u64, boot: impl Fn(u64) -> String) -> Fo
     let segment = last
         .max(marked)
         .map_or(1, |number| number.saturating_add(1));
-    let (mut orphans, mut endings) = (Vec::new(), Vec::new());
+    let (mut orphans, mut endings, mut later) = (Vec::new(), Vec::new(), Vec::new());
+    let boot = boot(segment);
     for sid in store.open_sessions().unwrap_or_default() {
-        let id = Store::session_id(sid);
-        let mark = store.mark(Some(sid));
-        let first = First::Follows(chain::START);
-        match mend(store, &id, first, mark.as_ref(), &mut events, |_| {}) {
-            Some((_, report)) if report.is_closed() => endings.push(Ending {
-                sid,
-                records: report.records,
-                head: report.head,
-            }),
-            Some((file, report)) => {
-                match orphan(store, sid, file, report, (boot(segment), ahead)) {
-                    Ok(orphan) => orphans.push(orphan),
-                    Err(errno) => {
-                        tracing::error!(file = id, %errno, "an audit file cannot be gone on with")
-                    }
-                }
-            }
-            None => store.unmark(sid),
+        if is_put_in(store, sid, &ledger) {
+            put_aside(store, sid, &mut events);
+            continue;
+        }
+        match session(store, sid, &boot, ahead, &mut events) {
+            Left::Orphan(orphan) => orphans.push(*orphan),
+            Left::Ending(ending) => endings.push(ending),
+            Left::Nothing => {}
+            Left::Later => later.push(sid),
         }
     }
     Found {
@@ -97,7 +96,77 @@ pub(super) fn run(store: &Store, ahead: u64, boot: impl Fn(u64) -> String) -> Fo
         ledger,
         orphans,
         endings,
+        later,
         events,
+    }
+}
+
+/// What a session that was marked as open has left.
+pub(super) enum Left {
+    /// A file that is to be gone on with, or closed.
+    Orphan(Box<Orphan>),
+    /// One that is closed already.
+    Ending(Ending),
+    /// Nothing; it is not marked any more.
+    Nothing,
+    /// A file that cannot be mended now, as on a full disk. It stays marked.
+    Later,
+}
+
+/// Brings the file of a session in order that was marked as open.
+pub(super) fn session(
+    store: &Store,
+    sid: SessionId,
+    boot: &str,
+    ahead: u64,
+    events: &mut Vec<Event>,
+) -> Left {
+    let id = Store::session_id(sid);
+    let mark = store.mark(Some(sid));
+    let first = First::Follows(chain::START);
+    match mend(store, &id, first, mark.as_ref(), events, |_| {}) {
+        Mended::Whole(_, report) if report.is_closed() => Left::Ending(Ending {
+            sid,
+            records: report.records,
+            head: report.head,
+        }),
+        Mended::Whole(file, report) => {
+            match orphan(store, sid, file, *report, (boot.to_owned(), ahead)) {
+                Ok(orphan) => Left::Orphan(Box::new(orphan)),
+                Err(errno) => {
+                    tracing::error!(file = id, %errno, "an audit file cannot be gone on with");
+                    Left::Later
+                }
+            }
+        }
+        Mended::Gone => {
+            store.unmark(sid);
+            Left::Nothing
+        }
+        Mended::Stuck(_) => Left::Later,
+    }
+}
+
+/// Whether the ledger should know a session that began then, and does not: somebody has put its file and its mark in.
+fn is_put_in(store: &Store, sid: SessionId, ledger: &Ledger) -> bool {
+    let began = Store::began(sid);
+    let is_old = ledger.last.is_some_and(|last| is_long_before(began, last));
+    is_old && store.ledger_knows(sid, began) == Some(false)
+}
+
+fn put_aside(store: &Store, sid: SessionId, events: &mut Vec<Event>) {
+    let id = Store::session_id(sid);
+    tracing::error!(
+        file = id,
+        "the ledger does not know a session that is marked as open: its file is put aside"
+    );
+    match store.quarantine(&id) {
+        Ok(moved_to) => {
+            events.push(recovery(&id, 0, 0, 0, Some(moved_to)));
+            store.unmark(sid);
+        }
+        Err(Errno::ENOENT) => store.unmark(sid),
+        Err(errno) => tracing::error!(file = id, %errno, "it cannot be put aside"),
     }
 }
 
@@ -107,6 +176,7 @@ impl Ledger {
             head: chain::START,
             records: 0,
             key: None,
+            last: None,
         }
     }
 
@@ -136,8 +206,19 @@ fn mend_ledger(store: &Store, number: u64, mark: Option<&Mark>, events: &mut Vec
         ledger.learn(record);
         good = record.seq.saturating_add(1);
     });
-    // A damaged one is put aside, and its successor follows nothing.
-    ledger.head = mended.map_or(chain::START, |(_, report)| report.head);
+    let report = match mended {
+        Mended::Whole(_, report) => Some(report),
+        // Its torn end stays where it is: the next segment follows what is whole.
+        Mended::Stuck(Some(report)) => {
+            let (records, torn) = (report.records, report.torn_bytes);
+            events.push(recovery(&id, records, torn, 0, None));
+            Some(report)
+        }
+        // A damaged one is put aside, and its successor follows nothing.
+        Mended::Gone | Mended::Stuck(None) => None,
+    };
+    ledger.head = report.as_ref().map_or(chain::START, |report| report.head);
+    ledger.last = report.and_then(|report| moment(report.last.as_ref()?));
     ledger.records = ledger.records.saturating_add(good);
     ledger
 }
@@ -171,7 +252,17 @@ fn orphan(
     })
 }
 
-/// Takes off a torn tail; puts a damaged file aside. None if nothing is left that could be gone on with.
+/// What became of a file.
+enum Mended {
+    /// It can be gone on with.
+    Whole(File, Box<FileReport>),
+    /// It is not there, or was damaged and put aside.
+    Gone,
+    /// It can be read so far, if at all, and cannot be mended now.
+    Stuck(Option<Box<FileReport>>),
+}
+
+/// Takes off a torn tail; puts a damaged file aside.
 fn mend(
     store: &Store,
     id: &str,
@@ -179,7 +270,7 @@ fn mend(
     mark: Option<&Mark>,
     events: &mut Vec<Event>,
     visit: impl FnMut(Passing<'_>),
-) -> Option<(File, FileReport)> {
+) -> Mended {
     let missing = |whole: u64| mark.map_or(0, |mark| mark.bytes.saturating_sub(whole));
     let mut file = match store.reopen(id) {
         Ok(file) => file,
@@ -188,28 +279,32 @@ fn mend(
                 tracing::error!(file = id, "an audit file is gone");
                 events.push(recovery(id, 0, 0, missing(0), None));
             }
-            return None;
+            return Mended::Gone;
         }
         Err(errno) => {
             tracing::error!(file = id, %errno, "an audit file cannot be opened");
-            return None;
+            return Mended::Stuck(None);
         }
     };
     let report = match file::read(&file, id, first, visit) {
-        Ok(report) => report,
+        Ok(report) => Box::new(report),
         Err(error) => {
             tracing::error!(file = id, %error, "an audit file cannot be read");
-            return None;
+            return Mended::Stuck(None);
         }
     };
     if let Some(broken) = &report.broken {
         tracing::error!(file = id, ?broken, "an audit file is damaged");
-        let moved_to = store.quarantine(id);
-        if let Err(errno) = &moved_to {
-            tracing::error!(file = id, %errno, "a damaged audit file cannot be put aside");
-        }
-        events.push(recovery(id, report.records, 0, 0, moved_to.ok()));
-        return None;
+        return match store.quarantine(id) {
+            Ok(moved_to) => {
+                events.push(recovery(id, report.records, 0, 0, Some(moved_to)));
+                Mended::Gone
+            }
+            Err(errno) => {
+                tracing::error!(file = id, %errno, "a damaged audit file cannot be put aside");
+                Mended::Stuck(None)
+            }
+        };
     }
     let missing = missing(report.whole_bytes);
     if missing > 0 {
@@ -224,8 +319,8 @@ fn mend(
         match store.tear(&mut file, id, report.whole_bytes) {
             Ok(to) => moved_to = Some(to),
             Err(error) => {
-                tracing::error!(file = id, %error, "a torn audit file cannot be mended");
-                return None;
+                tracing::error!(file = id, %error, "a torn audit file cannot be mended yet");
+                return Mended::Stuck(Some(report));
             }
         }
     }
@@ -233,7 +328,7 @@ fn mend(
         let (records, torn) = (report.records, report.torn_bytes);
         events.push(recovery(id, records, torn, missing, moved_to));
     }
-    Some((file, report))
+    Mended::Whole(file, report)
 }
 
 fn recovery(

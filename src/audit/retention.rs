@@ -99,7 +99,10 @@ impl Room {
     pub(super) fn remove_expired(&mut self) {
         for file in std::mem::take(&mut self.retention.expiring) {
             match self.store.remove(&file) {
-                Ok(()) => tracing::info!(file, "a file of the audit trail has expired"),
+                Ok(()) => tracing::info!(
+                    file,
+                    "a file of the audit trail was deleted, as a record says"
+                ),
                 Err(errno) => tracing::warn!(file, %errno, "an expired file cannot be removed"),
             }
         }

@@ -9,7 +9,7 @@ use super::mark::Mark;
 use super::outbox::Outbox;
 use super::record::{Entry, Who};
 use super::recording::{Recordings, marker};
-use super::recovery::Orphan;
+use super::recovery::{self, Left, Orphan};
 use super::reserve::Reserve;
 use super::retention::Retention;
 use super::rights::{Haste, Witness, haste};
@@ -61,6 +61,9 @@ pub(super) struct Room {
     pub(super) sessions: HashMap<SessionId, Session>,
     pub(super) orphans: Vec<Orphan>,
     pub(super) orphans_due: Instant,
+    /// Sessions that were open at start and whose files cannot be brought in order yet, and when that is tried again.
+    pub(super) later: Vec<SessionId>,
+    pub(super) later_due: Instant,
     pub(super) recordings: Recordings,
     pub(super) recovered: Vec<String>,
     pub(super) unrecorded: Unrecorded,
@@ -172,6 +175,31 @@ impl Room {
                 self.outbox.push(AuditToWarden::Closed(sid));
             }
         }
+    }
+
+    /// Puts on record what a start, or a later attempt, found in disorder.
+    pub(super) fn record_recovery(&mut self, events: Vec<Event>, now: Instant) {
+        for event in events {
+            if let Event::Recovery { file, .. } = &event {
+                self.recovered.push(file.clone());
+            }
+            self.ledger(Who::default(), None, &Record::new(event), None, now);
+        }
+    }
+
+    /// Tries again what a start could not bring in order, as on a full disk.
+    pub(super) fn mend_later(&mut self, now: Instant) {
+        let mut events = Vec::new();
+        for sid in std::mem::take(&mut self.later) {
+            let ahead = self.reserve.shares().file;
+            match recovery::session(&self.store, sid, &self.boot, ahead, &mut events) {
+                Left::Orphan(orphan) => self.orphans.push(*orphan),
+                Left::Ending(ending) => self.evidence.add_ending(ending),
+                Left::Nothing => {}
+                Left::Later => self.later.push(sid),
+            }
+        }
+        self.record_recovery(events, now);
     }
 
     /// Closes the files of sessions that ended in a crash.

@@ -8,7 +8,6 @@ use super::evidence::{Evidence, today};
 use super::file::{Promise, TrailFile};
 use super::fold::{Folds, Standing};
 use super::outbox::Outbox;
-use super::record::Who;
 use super::recording::{Lie, Recordings};
 use super::recovery::{self, Found};
 use super::reserve::Reserve;
@@ -25,7 +24,7 @@ use crate::model::{ConnectionId, SessionId};
 use crate::sys::directory::Directory;
 use crate::sys::wait::readable;
 use crate::wire::{
-    AuditConfig, AuditToPeer, AuditToWarden, Event, LinkError, Record, ReportToAudit, WardenToAudit,
+    AuditConfig, AuditToPeer, AuditToWarden, Event, LinkError, ReportToAudit, WardenToAudit,
 };
 
 /// How many messages of one link are read before the others have their turn.
@@ -35,6 +34,8 @@ const TURN: usize = 64;
 const WHOLE_LINK: usize = 1024;
 /// How long sessions that were open at start are waited for, where only audit was restarted under them.
 const ORPHANS: Duration = Duration::from_secs(10);
+/// How soon files are tried again that could not be brought in order.
+const LATER: Duration = Duration::from_secs(10);
 /// How soon the warden is tried again when it does not read.
 const WARDEN_AGAIN: Duration = Duration::from_millis(20);
 
@@ -65,6 +66,7 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         ledger,
         orphans,
         endings,
+        later,
         events,
     } = found;
     let signer = Signer::new(store.root(), ledger.key.as_ref(), &today())?;
@@ -90,18 +92,15 @@ pub fn run(config: AuditConfig, directory: OwnedFd, warden: WardenLink) -> Resul
         sessions: HashMap::new(),
         orphans,
         orphans_due: now + ORPHANS,
+        later,
+        later_due: now + LATER,
         recordings,
         recovered: Vec::new(),
         unrecorded: Unrecorded::default(),
         lost: 0,
     };
     room.open_segment(now);
-    for event in events {
-        if let Event::Recovery { file, .. } = &event {
-            room.recovered.push(file.clone());
-        }
-        room.ledger(Who::default(), None, &Record::new(event), None, now);
-    }
+    room.record_recovery(events, now);
     room.recover_recordings(now);
     room.outbox.push(AuditToWarden::Ready);
     room.settle(now)?;
@@ -130,6 +129,10 @@ impl Room {
         };
         self.write_proved(now);
         self.hear_guests(&ready.collect::<Vec<_>>(), now);
+        if now >= self.later_due && !self.later.is_empty() {
+            self.later_due = now + LATER;
+            self.mend_later(now);
+        }
         if now >= self.orphans_due {
             self.close_orphans(now);
         }
@@ -153,6 +156,9 @@ impl Room {
         let mut due: Vec<Instant> = files.filter_map(TrailFile::due).collect();
         if !self.orphans.is_empty() {
             due.push(self.orphans_due);
+        }
+        if !self.later.is_empty() {
+            due.push(self.later_due);
         }
         due.extend(self.folds.due());
         due.extend(self.attest_due(Instant::now()));

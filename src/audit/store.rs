@@ -1,7 +1,8 @@
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead as _, BufReader, Read, Seek, SeekFrom, Write};
 
 use jiff::{SignedDuration, Timestamp};
+use memchr::memmem::Finder;
 
 use super::error::AuditError;
 use super::mark::{MARK_BYTES, Mark};
@@ -9,6 +10,7 @@ use super::reserve::Reserve;
 use crate::model::SessionId;
 use crate::sys::Errno;
 use crate::sys::directory::Directory;
+use crate::wire::limits::RECORD_BYTES;
 
 const LEDGER: &str = "ledger";
 const OPEN: &str = "open";
@@ -99,15 +101,26 @@ impl Store {
         Ok(())
     }
 
-    /// A session's path: by the day on which its id was made, which is in the id (UUIDv7, RFC 9562 §5.7).
-    pub(super) fn session_id(sid: SessionId) -> String {
+    /// When a session's id was made, which is in the id (UUIDv7, RFC 9562 §5.7).
+    pub(super) fn began(sid: SessionId) -> Timestamp {
         let millis = sid
             .as_bytes()
             .iter()
             .take(6)
             .fold(0i64, |n, byte| (n << 8) | i64::from(*byte));
-        let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH);
-        format!("{}/{sid}.jsonl", day(at))
+        Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// A session's path: by the day on which its id was made.
+    pub(super) fn session_id(sid: SessionId) -> String {
+        format!("{}/{sid}.jsonl", day(Self::began(sid)))
+    }
+
+    /// Which session's file has this id, if it is one.
+    pub(super) fn session_of(id: &str) -> Option<SessionId> {
+        let name = id.rsplit_once('/')?.1.strip_suffix(".jsonl")?;
+        let sid = serde_json::from_value::<SessionId>(name.into()).ok()?;
+        (Self::session_id(sid) == id).then_some(sid)
     }
 
     /// Begins a session's file, and marks it as open first: the file and its mark.
@@ -196,6 +209,38 @@ impl Store {
         Ok(names.iter().filter_map(sid).collect())
     }
 
+    /// Whether the ledger names a session that began then; none where that part of the ledger is not there any more.
+    pub(super) fn ledger_knows(&self, sid: SessionId, began: Timestamp) -> Option<bool> {
+        let numbers = self.segments().ok()?;
+        let (first, last) = (*numbers.first()?, *numbers.last()?);
+        let whole = u64::try_from(numbers.len()).is_ok_and(|count| count == last - first + 1);
+        let finder = Finder::new(sid.to_string().as_bytes()).into_owned();
+        let limit = u64::try_from(RECORD_BYTES).ok()?;
+        let mut since = None;
+        for number in numbers {
+            let file = self.ledger.read(&format!("{number:06}.jsonl")).ok()?;
+            let mut reader = BufReader::new(file);
+            let mut line = Vec::new();
+            for at in 0u64.. {
+                line.clear();
+                let got = reader.by_ref().take(limit).read_until(b'\n', &mut line);
+                match u64::try_from(got.ok()?).ok()? {
+                    0 => break,
+                    got if got == limit => return None,
+                    _ => {}
+                }
+                if finder.find(&line).is_some() {
+                    return Some(true);
+                }
+                if at == 0 && number == first {
+                    let record: serde_json::Value = serde_json::from_slice(&line).ok()?;
+                    since = super::verify::moment(&record);
+                }
+            }
+        }
+        (whole && (first == 1 || since? <= began)).then_some(false)
+    }
+
     /// Opens a file again, to read it and to append to it.
     pub(super) fn reopen(&self, id: &str) -> KernelResult<File> {
         let (directory, name) = split(id);
@@ -215,9 +260,15 @@ impl Store {
         file.seek(SeekFrom::Start(whole_bytes))?;
         file.read_to_end(&mut tail)?;
         let (mut torn, torn_name) = create_unique(&directory, &format!("{name}.torn"))?;
-        torn.write_all(&tail)?;
-        torn.sync_all()?;
-        directory.sync()?;
+        let kept = torn
+            .write_all(&tail)
+            .and_then(|()| torn.sync_all())
+            .and_then(|()| Ok(directory.sync()?));
+        if let Err(error) = kept {
+            // A part of it would be a stranger.
+            directory.remove(&torn_name)?;
+            return Err(error);
+        }
         file.set_len(whole_bytes)?;
         file.sync_all()?;
         let parent = id.strip_suffix(name).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Files below a directory descriptor: names are relative to it, symbolic links are never followed, what is made is
 //! readable by its owner alone. openat(2).
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -134,6 +135,19 @@ impl Directory {
         openat(&self.0, name, flags, Mode::empty()).map(File::from)
     }
 
+    /// Opens a regular file to read it.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; EINVAL where it is something else.
+    pub fn read_regular(&self, name: &str) -> nix::Result<File> {
+        let file = self.read(name)?;
+        match file.metadata() {
+            Ok(about) if about.is_file() => Ok(file),
+            Ok(_) => Err(Errno::EINVAL),
+            Err(error) => Err(Errno::try_from(error).unwrap_or(Errno::EIO)),
+        }
+    }
+
     /// Removes a file.
     ///
     /// # Errors
@@ -169,15 +183,31 @@ impl Directory {
     /// # Errors
     /// What getdents64(2) gives.
     pub fn names(&self, limit: usize) -> nix::Result<Vec<String>> {
+        self.entries(limit, |name| name.to_str().ok().map(str::to_owned))
+    }
+
+    /// The same with those that are not UTF-8: what is wrong in them is U+FFFD, and nothing can be opened by such a name.
+    ///
+    /// # Errors
+    /// As [`Self::names`].
+    pub fn all_names(&self, limit: usize) -> nix::Result<Vec<String>> {
+        self.entries(limit, |name| Some(name.to_string_lossy().into_owned()))
+    }
+
+    fn entries(
+        &self,
+        limit: usize,
+        named: impl Fn(&CStr) -> Option<String>,
+    ) -> nix::Result<Vec<String>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut directory = Dir::openat(&self.0, ".", flags, Mode::empty())?;
         let mut names = Vec::new();
         for entry in directory.iter() {
             let entry = entry?;
-            match entry.file_name().to_str() {
-                Ok("." | "..") | Err(_) => {}
-                Ok(name) => names.push(name.to_owned()),
+            if [c".", c".."].contains(&entry.file_name()) {
+                continue;
             }
+            names.extend(named(entry.file_name()));
             if names.len() >= limit {
                 break;
             }

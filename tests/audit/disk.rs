@@ -328,3 +328,56 @@ fn a_session_that_may_goes_on_when_its_own_room_is_used_up() {
     assert!(close["d"]["dropped"].as_u64() > Some(0), "{close}");
     assert_eq!(directory.verify().exit_code(), 0);
 }
+
+#[test]
+fn a_start_on_a_full_disk_follows_the_chain_and_mends_when_there_is_room() {
+    let Some(directory) = small(c"size=16m,nr_inodes=600") else {
+        return;
+    };
+    let server = Server::start(&directory);
+    server.server_start();
+    let facts = facts();
+    opened(server.open(&facts), facts.sid);
+    reserve(&directory);
+    let session = directory.session(facts.sid);
+    server.stop();
+    // What a kill in the middle of a record leaves, where nothing can be made any more.
+    let half = |file: &str| {
+        let mut open = fs::File::options()
+            .append(true)
+            .open(directory.0.join(file))
+            .unwrap();
+        open.write_all(b"{\"v\":1,\"se").unwrap();
+    };
+    half("ledger/000001.jsonl");
+    half(&session);
+    let files = fill(&directory);
+    let server = Server::start(&directory);
+    server.server_start();
+    assert_eq!(
+        directory.marks(),
+        [facts.sid.to_string()],
+        "it is tried again"
+    );
+    for file in files {
+        fs::remove_file(file).unwrap();
+    }
+    let end = Instant::now() + Duration::from_secs(40);
+    while !directory.marks().is_empty() {
+        assert!(Instant::now() < end, "{:?}", directory.files());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
+    let last = directory.everything(&session).pop().unwrap();
+    assert_eq!(
+        (&last["type"], &last["d"]["reason"]),
+        (&"session.close".into(), &"crash".into())
+    );
+    let report = directory.verify();
+    assert_eq!(report.exit_code(), 13, "{}", report.to_text());
+    assert_eq!(report.integrity(), verify::Integrity::Intact);
+    assert!(report.unfinished.is_empty(), "{}", report.to_text());
+    if let Some((code, said)) = tamper::documented(&directory.0, None) {
+        assert_eq!(code, 13, "{said}");
+    }
+}

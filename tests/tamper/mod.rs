@@ -238,7 +238,12 @@ pub(crate) fn places(report: &Value) -> Vec<String> {
 /// The documented program runs once for each question, unchanged, but within one Python: and a signature that was checked
 /// once, or a recording that was decompressed, is not computed again, which is most of its time.
 const ASKED_OFTEN: &str = r#"
-import contextlib, io, json, subprocess, sys, traceback
+import contextlib, io, json, os, subprocess, sys, traceback
+class Again(BaseException):
+    pass
+def again(*_):
+    raise Again
+os.execvp = again
 known, decompress = {}, subprocess.run
 def remembered(signed):
     def once(*arguments):
@@ -259,12 +264,16 @@ for line in sys.stdin:
     sys.argv = ["verify.py", *json.loads(line)]
     with contextlib.redirect_stdout(said):
         try:
-            exec(program, {"__name__": "__main__", "remembered": remembered})
+            try:
+                exec(program, {"__name__": "__main__", "remembered": remembered})
+            except Again:
+                exec(program, {"__name__": "__main__", "remembered": remembered})
         except SystemExit as end:
             code = 0 if end.code is None else end.code if isinstance(end.code, int) else 1
         except BaseException:
             code = 1
             traceback.print_exc(file=said)
+    os.environ.pop("FOUND_BEFORE", None)
     print(json.dumps([code, said.getvalue()]), flush=True)
 "#;
 

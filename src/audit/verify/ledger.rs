@@ -1,5 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
 use super::file::{Fault, FileReport, First, Passing};
 use super::report::{Report, What};
 use super::{aside, names, one};
@@ -9,6 +12,11 @@ use crate::audit::note::{self, Key, Note};
 use crate::audit::store::{Store, read_mark};
 use crate::sys::directory::Directory;
 
+/// How long a session can be without an anchor; that is written within a second, unless the disk stands still.
+const UNKNOWN_FOR: SignedDuration = SignedDuration::from_secs(120);
+/// No rule deletes the records of a session that began less long ago: `record_days` is at least seven, and so is what is
+/// deleted where space is short.
+const YOUNG: SignedDuration = SignedDuration::from_hours(6 * 24);
 /// The most missing segments that are named one by one.
 const GAPS: u64 = 1000;
 
@@ -17,14 +25,32 @@ const GAPS: u64 = 1000;
 pub(super) struct Learnt {
     /// Of each session's file: what it held at some moments.
     pub(super) anchors: HashMap<String, Vec<Anchor>>,
-    /// Files that were deleted by rule, and the hash of their last record.
-    pub(super) expired: HashMap<String, Head>,
+    /// Files that were deleted by rule.
+    pub(super) expired: HashMap<String, Expiry>,
     /// Recordings that were deleted by rule.
     pub(super) deleted: HashSet<String>,
     /// Torn tails that a start put aside.
     pub(super) explained: HashSet<String>,
     /// Whether some of the ledger could not be read: a session that it does not name may be named there.
     pub(super) holes: bool,
+    /// When its last record was made.
+    pub(super) last: Option<Timestamp>,
+}
+
+/// That a file was deleted by rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expiry {
+    /// The hash of its last record.
+    pub(super) head: Head,
+    /// What began after this was too young for it.
+    limit: Option<Timestamp>,
+}
+
+impl Expiry {
+    /// Whether a session that began then was too young. Of a segment of the ledger nothing that is left tells its age.
+    pub(super) fn is_early(&self, at: Timestamp) -> bool {
+        self.limit.is_some_and(|limit| at > limit)
+    }
 }
 
 /// What a session's file held at one moment.
@@ -59,6 +85,12 @@ struct Walk<'w> {
     key: Option<Key>,
     /// What each segment's first record follows.
     firsts: HashMap<u64, Head>,
+    /// When the first record was made of those that are read without a gap; none from the very first on.
+    since: Option<Timestamp>,
+    /// When the last checkpoint was made, by a clock that was not set since. Sessions that began before are known.
+    floor: Option<Timestamp>,
+    /// The boot of the machine.
+    boot: String,
     /// Records of the whole ledger that a checkpoint signs, itself included.
     signed: u64,
     /// The place that the note from outside speaks of.
@@ -84,9 +116,11 @@ impl Walk<'_> {
             if number > next {
                 gaps.extend(next..number.min(next.saturating_add(GAPS)));
                 (self.base, self.key, before) = (None, None, None);
+                self.floor = None;
             }
+            let gap = number > next;
             let first = before.map_or(First::Anything, First::Follows);
-            let read = self.segment(directory, number, first, report);
+            let read = self.segment(directory, number, first, gap, report);
             // One fault is reported once: after it the next segment is judged by itself.
             before = read
                 .as_ref()
@@ -99,6 +133,14 @@ impl Walk<'_> {
                 self.key = None;
                 self.learnt.holes = true;
             }
+            if let Some((number, read)) = &last {
+                // Where a start had no room to put it aside.
+                tail(&Store::segment_id(*number), read, None, report);
+            }
+            self.learnt.last = read
+                .as_ref()
+                .and_then(|read| moment(read.last.as_ref()?))
+                .or(self.learnt.last);
             next = number.saturating_add(1);
             last = read.map(|read| (number, read));
         }
@@ -122,7 +164,7 @@ impl Walk<'_> {
             .is_ok();
         let follower = self.firsts.get(&number.saturating_add(1));
         match (self.learnt.expired.get(&id), follower) {
-            (Some(head), Some(first)) if head != first => {
+            (Some(Expiry { head, .. }), Some(first)) if head != first => {
                 let next = Store::segment_id(number.saturating_add(1));
                 let what = What::Broken(Fault::Prev);
                 report.find(
@@ -167,6 +209,7 @@ impl Walk<'_> {
         directory: &Directory,
         number: u64,
         first: First,
+        gap: bool,
         report: &mut Report,
     ) -> Option<FileReport> {
         let id = Store::segment_id(number);
@@ -174,6 +217,15 @@ impl Walk<'_> {
         one(directory, &name, &id, first, report, |report, record| {
             if record.seq == 0 {
                 self.firsts.insert(number, record.prev);
+                if gap {
+                    self.since = moment(record.value);
+                }
+                // Another boot may have begun with another clock.
+                let boot = boot(record.value);
+                if boot != self.boot {
+                    self.boot = boot.to_owned();
+                    self.floor = None;
+                }
                 self.open(&id, number, record, report);
             }
             self.record(&id, record, report);
@@ -227,13 +279,15 @@ impl Walk<'_> {
             self.at_note = Some((record.prev, self.key.clone()));
         }
         match record.kind() {
-            "anchor" => self.anchor(record),
+            "anchor" => self.anchor(record, report),
+            "clock.step" => self.floor = None,
             "checkpoint" => self.checkpoint(id, at, record, report),
             "expire" => {
                 if let Some(head) = chain::from_text(record.text("head").as_bytes()) {
-                    self.learnt
-                        .expired
-                        .insert(record.text("file").to_owned(), head);
+                    let limit = moment(record.value).and_then(|at| at.checked_sub(YOUNG).ok());
+                    let expiry = Expiry { head, limit };
+                    let file = record.text("file").to_owned();
+                    self.learnt.expired.insert(file, expiry);
                 }
             }
             "recording.delete" => {
@@ -257,17 +311,39 @@ impl Walk<'_> {
         }
     }
 
-    fn anchor(&mut self, record: Passing<'_>) {
+    fn anchor(&mut self, record: Passing<'_>, report: &mut Report) {
         let head = chain::from_text(record.text("head").as_bytes());
         if let (Some(head), Some(records)) = (head, record.number("records")) {
-            let last = record.member("last").and_then(serde_json::Value::as_bool);
+            let last = record.member("last").and_then(Value::as_bool);
             let anchor = Anchor {
                 records,
                 head,
                 last: last == Some(true),
             };
             let file = record.text("file").to_owned();
+            if !self.learnt.anchors.contains_key(&file) {
+                self.begins(&file, report);
+            }
             self.learnt.anchors.entry(file).or_default().push(anchor);
+        }
+    }
+
+    /// A session is heard of for the first time. One that began long before a checkpoint would have been heard of by then.
+    fn begins(&self, file: &str, report: &mut Report) {
+        let Some(began) = Store::session_of(file).map(Store::began) else {
+            return;
+        };
+        let read_from_there = self.since.is_none_or(|since| began >= since);
+        if let Some(floor) = self.floor.filter(|_| read_from_there)
+            && is_long_before(began, floor)
+        {
+            report.find(
+                What::Late,
+                file,
+                None,
+                &floor.to_string(),
+                &began.to_string(),
+            );
         }
     }
 
@@ -291,10 +367,11 @@ impl Walk<'_> {
             return report.find(What::NotSigned, id, seq, &expected, &found);
         }
         report.checkpoints += 1;
+        self.floor = moment(record.value).max(self.floor);
         report.signed_at = record
             .value
             .get("ts")
-            .and_then(serde_json::Value::as_str)
+            .and_then(Value::as_str)
             .map(str::to_owned);
         self.signed = at.saturating_add(1);
         if let Some(next) = said.next {
@@ -363,6 +440,24 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// When a record was made.
+pub(in crate::audit) fn moment(record: &Value) -> Option<Timestamp> {
+    record.get("ts")?.as_str()?.parse().ok()
+}
+
+/// Which boot of the machine it was made in.
+fn boot(record: &Value) -> &str {
+    let boot = record.get("boot").and_then(Value::as_str);
+    boot.and_then(|boot| boot.get(..8)).unwrap_or_default()
+}
+
+/// Whether a session that began then would be known at that moment, whatever the disk did.
+pub(in crate::audit) fn is_long_before(began: Timestamp, moment: Timestamp) -> bool {
+    began
+        .checked_add(UNKNOWN_FOR)
+        .is_ok_and(|known| known < moment)
 }
 
 /// A file's end: whole, torn in a crash, or cut before what was on the disk.

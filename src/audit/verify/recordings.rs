@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 
+use serde_json::Value;
+
 use super::file::Passing;
 use super::report::{Report, What};
 use crate::audit::recording::check::{Checked, check};
@@ -11,6 +13,9 @@ use crate::sys::directory::Directory;
 #[derive(Default)]
 pub(super) struct Named {
     ends: BTreeMap<String, Option<End>>,
+    /// Those that had not ended when audit was restarted.
+    interrupted: HashSet<String>,
+    boot: String,
     /// The session was closed by those who saw its recordings end.
     orderly: bool,
 }
@@ -31,6 +36,12 @@ impl Named {
     /// Learns from a record of the session.
     pub(super) fn learn(&mut self, record: Passing<'_>) {
         let file = record.text("file").to_owned();
+        let boot = record.value.get("boot").and_then(Value::as_str);
+        if boot.is_some_and(|boot| boot != self.boot) {
+            self.boot = boot.unwrap_or_default().to_owned();
+            let open = self.ends.iter().filter(|(_, end)| end.is_none());
+            self.interrupted.extend(open.map(|(file, _)| file.clone()));
+        }
         match record.kind() {
             "recording.start" => {
                 self.ends.insert(file, None);
@@ -56,7 +67,8 @@ impl Named {
         for (id, end) in self.ends {
             let Some(found) = open(root, &id) else {
                 // What a crash came upon may never have been on the disk.
-                let may_be_lost = end.is_none() && !self.orderly;
+                let saw_a_crash = !self.orderly || self.interrupted.contains(&id);
+                let may_be_lost = end.is_none() && saw_a_crash;
                 if deleted.contains(&id) {
                     report.expired += 1;
                 } else if !may_be_lost {
@@ -98,9 +110,13 @@ enum Lying {
 fn open(root: &Directory, id: &str) -> Option<Lying> {
     let (directory, name) = id.rsplit_once('/')?;
     let directory = root.descend(directory).ok()?;
-    let sealed = || directory.read(&format!("{name}.zst")).map(Lying::Sealed);
+    let sealed = || {
+        directory
+            .read_regular(&format!("{name}.zst"))
+            .map(Lying::Sealed)
+    };
     directory
-        .read(name)
+        .read_regular(name)
         .map(Lying::Plain)
         .or_else(|_| sealed())
         .ok()

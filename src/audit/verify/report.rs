@@ -17,6 +17,10 @@ pub enum What {
     NotAnchored,
     /// A session's file goes on after its end.
     AfterEnd,
+    /// A session's file was put in: the ledger, signed after it is said to have begun, knew of none.
+    Late,
+    /// A record says that a file expired which was too young for that.
+    Early,
     /// A recording is not the one that its session's record names.
     Recording,
     /// A checkpoint signs another ledger than this.
@@ -49,10 +53,11 @@ impl What {
             | Self::Quarantined
             | Self::NotAnchored
             | Self::AfterEnd
+            | Self::Late
             | Self::Recording
             | Self::NotSigned => 10,
             Self::Signature | Self::Key => 12,
-            Self::Missing | Self::Cut | Self::Unknown => 11,
+            Self::Missing | Self::Cut | Self::Unknown | Self::Early => 11,
             Self::Unreadable | Self::Stranger => 1,
             Self::Torn | Self::TornAside => 13,
         }
@@ -68,6 +73,8 @@ impl What {
             Self::Quarantined => "quarantined",
             Self::NotAnchored => "anchor",
             Self::AfterEnd => "after-end",
+            Self::Late => "late",
+            Self::Early => "early",
             Self::Recording => "recording",
             Self::NotSigned => "checkpoint",
             Self::Stranger => "stranger",
@@ -91,6 +98,10 @@ impl What {
             Self::Quarantined => "was put aside as damaged when the server found it",
             Self::NotAnchored => "is not the record that the ledger knows there",
             Self::AfterEnd => "comes after the session's end",
+            Self::Late => {
+                "was put in: the ledger knew of no such session when it was signed later than that is said to have begun"
+            }
+            Self::Early => "is gone, and was too young to expire when a record says that it did",
             Self::Recording => "is not the recording that its session's record names",
             Self::NotSigned => "signs another ledger than this",
             Self::Stranger => "is no file of the trail",
@@ -123,6 +134,14 @@ pub struct Finding {
     pub expected: String,
     /// What is.
     pub found: String,
+}
+
+impl Finding {
+    /// Whether it is this one, found once more. How much there is of something may have grown.
+    pub(super) fn is_again(&self, other: &Self) -> bool {
+        let grows = self.what == What::Cut;
+        (self.what, &self.file) == (other.what, &other.file) && (grows || self.seq == other.seq)
+    }
 }
 
 /// Whether what is there is as it was written.

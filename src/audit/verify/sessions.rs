@@ -1,5 +1,5 @@
 use super::file::{FileReport, First};
-use super::ledger::{Anchor, Learnt, tail};
+use super::ledger::{Anchor, Learnt, is_long_before, tail};
 use super::recordings::Named;
 use super::report::{Report, What};
 use super::{aside, names, one};
@@ -17,6 +17,7 @@ pub(super) fn read(
 ) {
     let mut learnt = learnt;
     let wanted = wanted.map(Store::session_id);
+    let mut met = wanted.is_none();
     let is_wanted = |id: &str| wanted.as_ref().is_none_or(|wanted| wanted == id);
     for path in days(root, report) {
         let Ok(directory) = root.descend(&path) else {
@@ -31,6 +32,7 @@ pub(super) fn read(
             }
             let anchors = learnt.anchors.remove(&id);
             if is_wanted(&id) {
+                met = true;
                 let anchors = anchors.unwrap_or_default();
                 let place = Place {
                     root,
@@ -44,13 +46,19 @@ pub(super) fn read(
     let mut missing: Vec<(String, Vec<Anchor>)> = learnt.anchors.into_iter().collect();
     missing.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     for (id, anchors) in missing.into_iter().filter(|(id, _)| is_wanted(id)) {
+        met = true;
         let quarantined = root
             .descend("quarantine")
             .and_then(|directory| directory.read(&id.replace('/', "-")))
             .is_ok();
         let last = anchors.iter().max_by_key(|anchor| anchor.records);
         match learnt.expired.get(&id) {
-            Some(head) if last.is_none_or(|last| last.head == *head) => report.expired += 1,
+            Some(expiry)
+                if Store::session_of(&id).is_some_and(|sid| expiry.is_early(Store::began(sid))) =>
+            {
+                report.find(What::Early, &id, None, "", "");
+            }
+            Some(expiry) if last.is_none_or(|last| last.head == expiry.head) => report.expired += 1,
             // Reported with the quarantine.
             None if quarantined => {}
             Some(_) | None => {
@@ -58,6 +66,9 @@ pub(super) fn read(
                 report.find(What::Missing, &id, None, &format!("{records} records"), "");
             }
         }
+    }
+    if let (false, Some(id)) = (met, wanted) {
+        report.find(What::Missing, &id, None, "a session that is known", "");
     }
 }
 
@@ -126,7 +137,9 @@ fn session(place: &Place<'_>, name: &str, id: &str, mut anchors: Vec<Anchor>, re
             report.find(What::AfterEnd, id, Some(known.records), &expected, &found);
         }
         Some(_) => ending(root, sid, id, &read, report),
-        None if learnt.holes || is_marked(root, sid) => ending(root, sid, id, &read, report),
+        None if learnt.holes || is_new(learnt, id) && is_marked(root, sid) => {
+            ending(root, sid, id, &read, report);
+        }
         None => report.find(What::Unknown, id, None, "", ""),
     }
 }
@@ -136,6 +149,13 @@ fn ending(root: &Directory, sid: &str, id: &str, read: &FileReport, report: &mut
     if !read.is_closed() {
         report.unfinished.push(id.to_owned());
     }
+}
+
+/// Whether it began so late that the ledger may not have heard of it.
+fn is_new(learnt: &Learnt, id: &str) -> bool {
+    let began = Store::session_of(id).map(Store::began);
+    let old = began.zip(learnt.last);
+    old.is_none_or(|(began, last)| !is_long_before(began, last))
 }
 
 /// A session whose opening, or end, the ledger may not have heard of yet.

@@ -6,6 +6,7 @@ use hassio_sshd::audit::note::{Key, Note};
 
 use super::*;
 
+mod forged;
 mod keys;
 
 const LEDGER: &str = "ledger/000001.jsonl";
