@@ -8,7 +8,9 @@ mod block;
 mod grant;
 mod id;
 mod nearest;
+mod permits;
 mod program;
+mod source;
 mod text;
 
 pub use allowance::Allowance;
@@ -19,5 +21,7 @@ pub use grant::{
 };
 pub use id::{ChannelNumber, ConnectionId, SessionId};
 pub use nearest::{close, nearest};
+pub use permits::{Endpoint, EndpointError, Permits, Tunnel};
 pub use program::{Exit, Program, Signal, Usage, WindowSize};
+pub use source::{Sources, SourcesError};
 pub use text::{cut, escape, is_hostile};
