@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod endpoints;
+pub mod login;
 pub mod roles;
 pub mod sandbox;
 pub mod seccomp;
@@ -28,6 +29,7 @@ pub fn digest() -> String {
     let mut hash = Sha256::new();
     for text in [
         include_str!("../../policy/endpoints.toml"),
+        include_str!("../../policy/login.toml"),
         include_str!("../../policy/roles.toml"),
         include_str!("../../policy/sandbox.toml"),
         include_str!("../../policy/seccomp.toml"),

@@ -202,8 +202,8 @@ impl TryFrom<String> for Size {
     }
 }
 
-/// `[accepted_environment]`
-#[derive(Debug, Deserialize)]
+/// `[accepted_environment]`, and `[key_environment]` of `policy/login.toml`.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "see Sandbox")]
 pub struct AcceptedEnvironment {
@@ -211,7 +211,7 @@ pub struct AcceptedEnvironment {
 }
 
 impl AcceptedEnvironment {
-    /// Whether a client may set the variable `name`.
+    /// Whether the variable `name` may be set.
     #[must_use]
     pub fn admits(&self, name: &str) -> bool {
         let plain =
