@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hassio_sshd::config::{Configs, Environment, Offered, Options, ServeArguments};
+use hassio_sshd::config::{Configs, Environment, Offered, Options, ServeArguments, time_zone};
 use hassio_sshd::keys;
 use hassio_sshd::policy::sandbox::Sandbox;
 use hassio_sshd::sys::directory::Directory;
@@ -196,13 +196,14 @@ fn read_options(arguments: &ServeArguments) -> Option<Configs> {
             return None;
         }
     };
-    match Options::read(&arguments.options, &offered) {
+    let environment = Environment::read();
+    let zone = time_zone(environment.timezone.as_deref());
+    match Options::read(&arguments.options, &offered, &zone) {
         Ok(read) => {
             start_log(read.options.log_level.as_str());
             for warning in read.warnings {
                 tracing::warn!("{}: {warning}", arguments.options.display());
             }
-            let environment = Environment::read();
             for warning in &environment.warnings {
                 tracing::warn!("{warning}");
             }

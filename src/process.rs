@@ -6,6 +6,7 @@ use std::path::Path;
 
 use hassio_sshd::audit;
 use hassio_sshd::broker;
+use hassio_sshd::config::time_zone;
 use hassio_sshd::confine::{self, Station};
 use hassio_sshd::connection;
 use hassio_sshd::front;
@@ -21,7 +22,6 @@ use hassio_sshd::warden::{self, Handover};
 use hassio_sshd::wire::{
     self, AuditConfig, BrokerConfig, FrontConfig, KeysConfig, Link, ReaderConfig, WardenConfig,
 };
-use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 
 use crate::launch::start_log;
@@ -326,9 +326,7 @@ fn run_reader() -> Result<(), Fatal> {
     let _span = tracing::error_span!("reader").entered();
     let broker = link(LINK)?;
     // Zones are files of the system, which is gone afterwards.
-    let named = config.zone.as_deref();
-    let zone = named.and_then(|name| TimeZone::get(name).or_else(|_| TimeZone::posix(name)).ok());
-    let zone = zone.unwrap_or_else(|| TimeZone::try_system().unwrap_or(TimeZone::UTC));
+    let zone = time_zone(config.zone.as_deref());
     process::be_nice(READER_NICE).map_err(fatal)?;
     confine::confine(&Station::Reader(config.directory)).map_err(fatal)?;
     audit::reader::run(Path::new("/"), zone, &broker).map_err(fatal)

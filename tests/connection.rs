@@ -20,14 +20,16 @@ use std::time::{Duration, Instant};
 use hassio_sshd::confine;
 use hassio_sshd::connection::{Policy, Start, run};
 use hassio_sshd::model::{
-    AuditFailure, ConfigAccess, ConnectionId, Grant, Login, Network, Peer, RecordingMode, SessionId,
+    AuditFailure, ChannelNumber, ConfigAccess, ConnectionId, Grant, Login, Network, Peer, Permits,
+    RecordingMode, SessionId,
 };
 use hassio_sshd::policy::ssh::{Limits, Ssh};
 use hassio_sshd::policy::{sandbox::Sandbox, seccomp::Subject};
 use hassio_sshd::sys::process;
 use hassio_sshd::wire::{
-    AuditToPeer, ConnectionToInit, ConnectionToKeys, ConnectionToWarden, Event, FrontConfig,
-    InitToConnection, KeysToConnection, Link, Record, ReportToAudit, WardenToConnection,
+    AuditToPeer, ConnectionToInit, ConnectionToKeys, ConnectionToWarden, Event, Forced,
+    FrontConfig, InitToConnection, KeysToConnection, Link, Record, ReportToAudit, Spawn, Terms,
+    WardenToConnection,
 };
 use russh::keys::signature::Signer as _;
 use ssh_key::encoding::Encode as _;
@@ -45,6 +47,12 @@ struct Bench {
 enum Warden {
     Makes,
     Refuses,
+}
+
+/// What the warden says to session-init before its connection can.
+fn told(control: &OwnedFd, terms: &Terms) {
+    let link = Link::<Terms, ()>::from_fd(control.try_clone().unwrap());
+    link.unwrap().send(terms).unwrap();
 }
 
 fn bench(name: &str, warden: Warden) -> Bench {
@@ -96,7 +104,7 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
                 ConnectionToKeys::Offer { .. } => KeysToConnection::Acceptable,
                 ConnectionToKeys::PublicKey { .. } => {
                     granted.send(()).unwrap();
-                    KeysToConnection::Granted
+                    KeysToConnection::Granted(Permits::all())
                 }
                 ConnectionToKeys::Password { .. } | ConnectionToKeys::Failed { .. } => {
                     KeysToConnection::TooMany
@@ -136,10 +144,21 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
                     network: Network::Shared,
                     recording: RecordingMode::Output,
                     audit_failure: AuditFailure::Closed,
+                    command: None,
+                    environment: Vec::new(),
+                    permits: Permits::all(),
                 };
                 let sid = SessionId::new();
-                let message = WardenToConnection::SessionReady { sid, grant };
+                let message = WardenToConnection::SessionReady {
+                    sid,
+                    grant: Box::new(grant),
+                };
                 let control = control.into_fd();
+                let terms = Terms {
+                    terminal: true,
+                    forced: None,
+                };
+                told(&control, &terms);
                 warden_end
                     .send_with(&message, &[control.as_fd(), terminals.as_fd()])
                     .unwrap();
@@ -608,4 +627,80 @@ fn a_session_whose_first_process_dies_ends() {
         panic!("{events:#?}");
     };
     assert_eq!(reason, "session ended");
+}
+
+/// A connection that was taken over speaks to session-init as it likes.
+#[test]
+fn session_init_runs_the_forced_command_whatever_its_connection_says() {
+    let (control, init_end) = Link::<ConnectionToInit, InitToConnection>::pair().unwrap();
+    let mut init = Command::new("sh")
+        .args([
+            "-c",
+            &format!(
+                "exec {} 3<&0 </dev/null",
+                env!("CARGO_BIN_EXE_session-init")
+            ),
+        ])
+        .stdin(Stdio::from(init_end.into_fd()))
+        .spawn()
+        .unwrap();
+    let control = control.into_fd();
+    let terms = Terms {
+        terminal: false,
+        forced: Some(Forced {
+            path: "/bin/sh".to_owned(),
+            arguments: ["sh", "-c", "pwd; env | sort"]
+                .map(|word| word.as_bytes().to_vec())
+                .into(),
+            environment: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+            names: vec!["SSH_ORIGINAL_COMMAND".to_owned()],
+            directory: "/usr".to_owned(),
+        }),
+    };
+    told(&control, &terms);
+    let link = Link::<ConnectionToInit, InitToConnection>::from_fd(control).unwrap();
+    let spawn = |terminal| {
+        ConnectionToInit::Spawn(Spawn {
+            channel: ChannelNumber(1),
+            path: "/bin/echo".to_owned(),
+            arguments: vec![b"echo".to_vec(), b"taken over".to_vec()],
+            environment: [
+                "PATH=/tmp",
+                "LD_DEBUG=help",
+                "ENV=/tmp/x",
+                "SSH_ORIGINAL_COMMAND=ls -l",
+            ]
+            .map(|pair| pair.as_bytes().to_vec())
+            .into(),
+            directory: "/".to_owned(),
+            terminal,
+        })
+    };
+    let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let out = OwnedFd::from(writer);
+    link.send_with(&spawn(false), &[null().as_fd(), out.as_fd(), out.as_fd()])
+        .unwrap();
+    drop(out);
+    assert!(matches!(
+        link.recv().unwrap(),
+        InitToConnection::Started { .. }
+    ));
+    let said = std::io::read_to_string(reader).unwrap();
+    assert_eq!(
+        said,
+        "/usr\nPATH=/usr/bin:/bin\nPWD=/usr\nSSH_ORIGINAL_COMMAND=ls -l\n"
+    );
+    assert!(matches!(
+        link.recv().unwrap(),
+        InitToConnection::Ended { .. }
+    ));
+    link.send_with(&spawn(true), &[null().as_fd()]).unwrap();
+    let refused = link.recv().unwrap();
+    assert!(
+        matches!(refused, InitToConnection::Failed { errno, .. } if nix::errno::Errno::from_raw(errno) == nix::errno::Errno::EPERM),
+        "{refused:?}"
+    );
+    drop(link);
+    init.wait().unwrap();
 }

@@ -303,6 +303,7 @@ mod tests {
             bytes: 1,
             sha256: hostile.to_owned(),
             pid: 1,
+            asked: None,
         });
         assert!(
             text.trim_end()

@@ -1,7 +1,8 @@
 //! PID 1 of a session's sandbox: starts the channels' programs, reaps, reports how they ended.
 //!
 //! It is already unprivileged when it begins, and nobody trusts a word of it. Descriptor 3 is its control socket; when
-//! the other end closes, the session is over.
+//! the other end closes, the session is over. The first message on it is the warden's, and says what the session is held to;
+//! all others are its connection's.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use hassio_sshd::model::{ChannelNumber, Exit, Signal, Usage};
 use hassio_sshd::sys::{Errno, descriptor, process, pty, wait};
-use hassio_sshd::wire::{ConnectionToInit, InitToConnection, Link, LinkError, Spawn};
+use hassio_sshd::wire::{ConnectionToInit, InitToConnection, Link, LinkError, Spawn, Terms};
 use nix::sys::signal::{Signal as Kernel, killpg};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -28,12 +29,16 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), LinkError> {
     let control = descriptor::inherited(CONTROL).map_err(LinkError::Socket)?;
-    let control: Control = Link::from_fd(control)?;
     // Nobody with this uid may look into this process: it would find the control socket.
     process::undumpable().map_err(LinkError::Socket)?;
+    // From the warden: nobody else has the other end yet.
+    let first: Link<(), Terms> = Link::from_fd(control)?;
+    let terms = first.recv()?;
+    let control: Control = Link::from_fd(first.into_fd())?;
     let signals = wait::signals(&[Kernel::SIGCHLD]).map_err(LinkError::Socket)?;
     let mut session = Session {
         control,
+        terms,
         programs: BTreeMap::new(),
     };
     loop {
@@ -53,6 +58,7 @@ type Control = Link<InitToConnection, ConnectionToInit>;
 
 struct Session {
     control: Control,
+    terms: Terms,
     /// The programs that channels run, by their process.
     programs: BTreeMap<Pid, ChannelNumber>,
 }
@@ -63,7 +69,8 @@ impl Session {
         match message {
             ConnectionToInit::Spawn(spawn) => {
                 let channel = spawn.channel;
-                let answer = match start(&spawn, fds) {
+                let held = self.terms.hold(spawn).ok_or(Errno::EPERM);
+                let answer = match held.and_then(|spawn| start(&spawn, fds)) {
                     Ok(pid) => {
                         self.programs.insert(pid, channel);
                         InitToConnection::Started {

@@ -231,7 +231,7 @@ impl Sessions {
                     sid,
                     cid,
                     uid,
-                    grant,
+                    *grant,
                     self.broker.roles.limits(),
                 ));
                 let (stop, stopped) = watch::channel(false);

@@ -1,14 +1,20 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
+use self::options::{KeyOptions, NOT_YET, Written};
 use super::problem::Warning;
-use super::roles::{self, RoleView};
+use super::roles::RoleView;
 use crate::model::{Network, escape, nearest};
+use crate::policy::sandbox::AcceptedEnvironment;
 use crate::wire::AuthorizedKey;
 use crate::wire::limits::AUTH_BLOB_BYTES;
+
+mod options;
 
 /// The key types that may log in; sshd(8) writes them so.
 const KEY_TYPES: [&str; 7] = [
@@ -19,35 +25,6 @@ const KEY_TYPES: [&str; 7] = [
     "ssh-rsa",
     "sk-ssh-ed25519@openssh.com",
     "sk-ecdsa-sha2-nistp256@openssh.com",
-];
-
-/// Options of sshd(8), and of ours to come, that would restrict or widen a key. A line that has one is refused: taken
-/// without it, the key could do more than its line says.
-const NOT_YET: [&str; 24] = [
-    "agent-forwarding",
-    "cert-authority",
-    "command",
-    "environment",
-    "expiry-time",
-    "from",
-    "no-agent-forwarding",
-    "no-port-forwarding",
-    "no-pty",
-    "no-touch-required",
-    "no-user-rc",
-    "no-x11-forwarding",
-    "permitlisten",
-    "permitopen",
-    "port-forwarding",
-    "principals",
-    "pty",
-    "recording",
-    "restrict",
-    "tunnel",
-    "user-rc",
-    "verify-required",
-    "x11-forwarding",
-    "zos-key-ring-label",
 ];
 
 /// The shortest RSA key that is accepted, and the shortest that is not warned about: NIST SP 800-131A, SP 800-57.
@@ -80,15 +57,27 @@ pub struct KeyLines {
     pub warnings: Vec<Warning>,
 }
 
+/// What lines are read by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'r> {
+    /// The role of a line that names none.
+    pub role: &'r RoleView,
+    /// The network of a line that names none, where the options say so for all roles.
+    pub network: Option<Network>,
+    /// The roles that there are.
+    pub roles: &'r [RoleView],
+    /// What a line may set.
+    pub environment: &'r AcceptedEnvironment,
+    /// Where `expiry-time` is at home unless it says otherwise.
+    pub zone: &'r TimeZone,
+    /// For the warning of a key that has expired.
+    pub now: Timestamp,
+}
+
 /// Reads all lines. Each element is one; one that holds several, as when a whole file was pasted, counts as its parts,
 /// all with its number.
 #[must_use]
-pub fn parse(
-    lines: &[String],
-    default: &RoleView,
-    network: Option<Network>,
-    known_roles: &[RoleView],
-) -> KeyLines {
+pub fn parse(lines: &[String], rules: &Rules<'_>) -> KeyLines {
     let mut result = KeyLines {
         keys: Vec::new(),
         refused: Vec::new(),
@@ -111,17 +100,15 @@ pub fn parse(
             continue;
         }
         in_block = text.contains("-BEGIN ") || text.starts_with("---- BEGIN");
-        match one(text, default, network, known_roles) {
+        match one(text, rules) {
             Err(reason) => result.refused.push(KeyLineError { line, reason }),
-            Ok((key, bits)) => {
+            Ok((key, remarks)) => {
                 if let Some(at) = result.keys.iter().position(|k| k.blob == key.blob) {
                     let first = seen.get(at).copied().unwrap_or_default();
                     result.warnings.push(Warning::Repeated { line, first });
                     continue;
                 }
-                if let Some(bits) = bits.filter(|bits| *bits < RSA_BITS_GOOD) {
-                    result.warnings.push(Warning::WeakRsa { line, bits });
-                }
+                result.warnings.extend(remarks.about(line, rules.now));
                 result.keys.push(key);
                 seen.push(line);
             }
@@ -130,23 +117,42 @@ pub fn parse(
     result
 }
 
-/// One line: the key, and its length if it is an RSA key.
-fn one(
-    text: &str,
-    default: &RoleView,
-    network: Option<Network>,
-    known_roles: &[RoleView],
-) -> Result<(AuthorizedKey, Option<u32>), String> {
+/// What should be known of a good line.
+struct Remarks {
+    /// Of an RSA key.
+    bits: Option<u32>,
+    expires: Option<Timestamp>,
+    /// An option for security keys, at a key that is none.
+    pointless: Option<&'static str>,
+}
+
+impl Remarks {
+    fn about(self, line: usize, now: Timestamp) -> impl Iterator<Item = Warning> {
+        let bits = self.bits.filter(|bits| *bits < RSA_BITS_GOOD);
+        let weak = bits.map(|bits| Warning::WeakRsa { line, bits });
+        let at = self.expires.filter(|at| *at < now);
+        let expired = at.map(|at| Warning::Expired {
+            line,
+            at: at.to_string(),
+        });
+        let pointless = self
+            .pointless
+            .map(|option| Warning::Pointless { line, option });
+        [weak, expired, pointless].into_iter().flatten()
+    }
+}
+
+/// One line.
+fn one(text: &str, rules: &Rules<'_>) -> Result<(AuthorizedKey, Remarks), String> {
     pasted_by_mistake(text)?;
     let (first, rest) = split_word(text);
     let (options, kind, rest) = if is_key_type(first) {
-        (Vec::new(), first, rest)
+        (KeyOptions::none(rules), first, rest)
     } else {
         let (options, rest) = split_options(text)?;
         let (kind, rest) = split_word(rest);
-        (options, kind, rest)
+        (KeyOptions::read(&options, rules)?, kind, rest)
     };
-    let (view, network, break_glass) = apply(&options, default, network, known_roles)?;
     if !is_key_type(kind) {
         return Err(no_key_type(kind));
     }
@@ -165,18 +171,46 @@ fn one(
         let inside = escape(inside.as_str().as_bytes(), 64);
         return Err(format!("it says {kind}, but the key is of type {inside}"));
     }
-    let bits = rsa_bits(&key)?;
+    let is_security_key = kind.starts_with("sk-");
+    let pointless = match (options.touch, options.verify) {
+        _ if is_security_key => None,
+        // Taken without it, the key would do what its line forbids.
+        (_, Some(true)) => return Err(only_for_security_keys("verify-required", kind)),
+        (Some(true), _) => return Err(only_for_security_keys("touch-required", kind)),
+        (Some(false), _) => Some("no-touch-required"),
+        (None, Some(false)) => Some("no-verify-required"),
+        (None, None) => None,
+    };
+    let remarks = Remarks {
+        bits: rsa_bits(&key)?,
+        expires: options.expires,
+        pointless,
+    };
     let key = AuthorizedKey {
         algorithm: kind.to_owned(),
         fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
         blob,
         comment: escape(comment.trim().as_bytes(), COMMENT_BYTES),
-        role: view.name,
-        config: view.config,
-        network: network.unwrap_or(view.network),
-        break_glass,
+        network: options.network.unwrap_or(options.view.network),
+        role: options.view.name,
+        config: options.view.config,
+        recording: options.recording,
+        break_glass: options.break_glass,
+        from: options.from,
+        expires: options.expires.map(Timestamp::as_second),
+        command: options.command,
+        environment: options.environment,
+        permits: options.permits,
+        touch: options.touch.unwrap_or(true),
+        verify: options.verify.unwrap_or(false),
     };
-    Ok((key, bits))
+    Ok((key, remarks))
+}
+
+fn only_for_security_keys(option: &str, kind: &str) -> String {
+    format!(
+        "option \"{option}\" is for security keys (FIDO), and a key of type {kind} cannot do what it asks for"
+    )
 }
 
 fn rsa_bits(key: &PublicKey) -> Result<Option<u32>, String> {
@@ -284,105 +318,28 @@ fn pasted_by_mistake(text: &str) -> Result<(), String> {
     }
 }
 
-fn apply(
-    options: &[(String, Option<String>)],
-    default: &RoleView,
-    network: Option<Network>,
-    known_roles: &[RoleView],
-) -> Result<(RoleView, Option<Network>, bool), String> {
-    let (mut view, mut net, mut break_glass) = (default.clone(), network, false);
-    for (i, (name, value)) in options.iter().enumerate() {
-        let shown = escape(value.as_deref().unwrap_or_default().as_bytes(), 64);
-        if options.iter().take(i).any(|(before, _)| before == name) {
-            return Err(format!("option \"{name}\" is given twice"));
-        }
-        match (name.as_str(), value.as_deref()) {
-            ("role", value) => {
-                view = value
-                    .and_then(|name| roles::find(known_roles, name).cloned())
-                    .ok_or_else(|| {
-                        let right = roles::names(known_roles);
-                        format!("role \"{shown}\" is unknown; the roles are {right}")
-                    })?;
-            }
-            ("network", Some("shared")) => net = Some(Network::Shared),
-            ("network", Some("none")) => net = Some(Network::None),
-            ("network", _) => {
-                return Err(format!("network \"{shown}\" is neither shared nor none"));
-            }
-            ("break-glass", None) => break_glass = true,
-            ("break-glass", Some(_)) => {
-                return Err("option \"break-glass\" takes no value".to_owned());
-            }
-            (name, _) if NOT_YET.contains(&name) => {
-                return Err(format!(
-                    "option \"{name}\" is not supported yet, and the key is not accepted without it"
-                ));
-            }
-            (name, _) => {
-                let name = escape(name.as_bytes(), 64);
-                return Err(match nearest(&name, &["role", "network", "break-glass"]) {
-                    Some(known) => {
-                        format!("option \"{name}\" is unknown; \"{known}\" may be meant")
-                    }
-                    None => format!("\"{name}\" is neither a key type nor an option that is known"),
-                });
-            }
-        }
-    }
-    Ok((view, net, break_glass))
-}
-
 /// The first word and what follows it.
 fn split_word(text: &str) -> (&str, &str) {
     let text = text.trim_start_matches([' ', '\t']);
     text.split_once([' ', '\t']).unwrap_or((text, ""))
 }
 
-/// The options before a key and what follows them: separated by commas, ended by the first blank or tab outside of
-/// quotation marks; inside of these only `\"` is an escape. sshd(8), AUTHORIZED_KEYS FILE FORMAT.
-type SplitOptions<'t> = (Vec<(String, Option<String>)>, &'t str);
-
-fn split_options(text: &str) -> Result<SplitOptions<'_>, String> {
-    let mut options = Vec::new();
-    let mut name = String::new();
-    let mut value: Option<String> = None;
-    let mut quoted = false;
-    let mut characters = text.char_indices().peekable();
-    let mut end = text.len();
-    while let Some((at, c)) = characters.next() {
-        let in_name = value.is_none();
-        let part = value.as_mut().unwrap_or(&mut name);
-        match c {
-            '\\' if quoted && characters.peek().is_some_and(|(_, next)| *next == '"') => {
-                part.push('"');
-                characters.next();
-            }
-            '"' => quoted = !quoted,
-            c if quoted => part.push(c),
-            ' ' | '\t' => {
-                end = at;
-                break;
-            }
-            ',' => options.push((std::mem::take(&mut name).to_ascii_lowercase(), value.take())),
-            '=' if in_name => value = Some(String::new()),
-            c => part.push(c),
-        }
-    }
-    if quoted {
-        return Err("a quotation mark is not closed".to_owned());
-    }
-    // Without anything after it this is no option, but a line of one word.
-    let rest = text.get(end..).unwrap_or_default();
-    if rest.is_empty() && options.is_empty() && value.is_none() {
-        return Err(no_key_type(&name));
-    }
-    options.push((name.to_ascii_lowercase(), value));
-    if let [(only, None)] = options.as_slice()
-        && !NOT_YET.contains(&only.as_str())
-        && (only.starts_with("aaaa") || nearest(only, &KEY_TYPES).is_some())
+/// The options, unless what looks like them is a line of another kind.
+fn split_options(text: &str) -> Result<(Vec<Written>, &str), String> {
+    let (word, _) = split_word(text);
+    let (options, rest) = options::split(text)?;
+    if let [
+        Written {
+            name: only,
+            value: None,
+        },
+    ] = options.as_slice()
     {
-        return Err(no_key_type(split_word(text).0));
+        let no_option = !NOT_YET.contains(&only.as_str())
+            && (only.starts_with("aaaa") || nearest(only, &KEY_TYPES).is_some());
+        if rest.is_empty() || no_option {
+            return Err(no_key_type(word));
+        }
     }
     Ok((options, rest))
 }

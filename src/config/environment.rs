@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
+use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
 use super::gateways;
@@ -99,6 +100,13 @@ impl Environment {
             },
         }
     }
+}
+
+/// The zone of that name in `TZ`, else this machine's, else UTC. Zones are files: this is for before a process is confined.
+#[must_use]
+pub fn time_zone(named: Option<&str>) -> TimeZone {
+    let zone = named.and_then(|name| TimeZone::get(name).or_else(|_| TimeZone::posix(name)).ok());
+    zone.unwrap_or_else(|| TimeZone::try_system().unwrap_or(TimeZone::UTC))
 }
 
 /// What fits an HTTP header: RFC 6750 §2.1's characters and no others.

@@ -16,13 +16,13 @@ mod problem;
 mod roles;
 mod value;
 
-pub use authorized_keys::{KeyLineError, KeyLines, parse as parse_authorized_keys};
+pub use authorized_keys::{KeyLineError, KeyLines, Rules, parse as parse_authorized_keys};
 pub use command::{
     Arguments, AuditArguments, AuditCommand, Command, EraseArguments, ExportArguments,
     ExportFormat, FilterArguments, ListArguments, ReplayArguments, ServeArguments, ShowArguments,
     TailArguments, TrailArguments, VerifyArguments,
 };
-pub use environment::{Environment, EnvironmentWarning};
+pub use environment::{Environment, EnvironmentWarning, time_zone};
 pub use options::{Folder, LogLevel, Options, Read};
 pub use places::{Configs, Places, Supervisor, SupervisorError};
 pub use problem::{ConfigError, Problem, Warning};

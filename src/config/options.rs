@@ -3,9 +3,11 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
-use super::authorized_keys;
+use super::authorized_keys::{self, Rules};
 use super::language::{digest, parse, position};
 use super::problem::{ConfigError, Problem, Warning};
 use super::roles::{self, Offered, RoleView};
@@ -158,11 +160,11 @@ impl LogLevel {
 }
 
 impl Options {
-    /// Reads the options in `path`, JSON unless its ending says `.yaml`, `.yml` or `.toml`.
+    /// Reads the options in `path`, JSON unless its ending says `.yaml`, `.yml` or `.toml`. Times in them are in `zone`.
     ///
     /// # Errors
     /// `Unreadable`; `NoFile`; `TooLarge`; `Syntax`; `Options` with everything that is wrong, not only the first.
-    pub fn read(path: &Path, offered: &Offered) -> Result<Read, ConfigError> {
+    pub fn read(path: &Path, offered: &Offered, zone: &TimeZone) -> Result<Read, ConfigError> {
         let bytes = contents(path)?;
         let syntax = |(line, column, reason)| ConfigError::Syntax {
             path: path.to_owned(),
@@ -180,13 +182,17 @@ impl Options {
         })?;
         let ending = path.extension().and_then(|ending| ending.to_str());
         let value = parse(text, ending).map_err(syntax)?;
-        Self::from_value(value, offered).map_err(|problems| ConfigError::Options {
+        Self::from_value(value, offered, zone).map_err(|problems| ConfigError::Options {
             path: path.to_owned(),
             problems,
         })
     }
 
-    fn from_value(mut value: Value, offered: &Offered) -> Result<Read, Vec<Problem>> {
+    fn from_value(
+        mut value: Value,
+        offered: &Offered,
+        zone: &TimeZone,
+    ) -> Result<Read, Vec<Problem>> {
         let table = match &mut value {
             Value::Table(table) => std::mem::take(table),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => {
@@ -279,9 +285,15 @@ impl Options {
         let Some(default_view) = default_view else {
             return Err(problems);
         };
-        let keys = lines.map(|lines| {
-            authorized_keys::parse(&lines, &default_view, network.flatten(), known_roles)
-        });
+        let rules = Rules {
+            role: &default_view,
+            network: network.flatten(),
+            roles: known_roles,
+            environment: &offered.login.key_environment,
+            zone,
+            now: Timestamp::now(),
+        };
+        let keys = lines.map(|lines| authorized_keys::parse(&lines, &rules));
         let (authorized_keys, has_lines) = match keys {
             Some(keys) => {
                 let has_lines = !keys.keys.is_empty() || !keys.refused.is_empty();

@@ -115,6 +115,26 @@ pub enum Warning {
         /// Where it was first.
         first: usize,
     },
+    /// A key that will not log in any more.
+    #[error(
+        "authorized_keys line {line}: the key has expired at {at}, and does not log in; remove the line, or give it another expiry-time"
+    )]
+    Expired {
+        /// Which line, from 1.
+        line: usize,
+        /// When, in RFC 3339.
+        at: String,
+    },
+    /// An option that says nothing about such a key.
+    #[error(
+        "authorized_keys line {line}: {option} is for security keys (FIDO), and this key is none"
+    )]
+    Pointless {
+        /// Which line, from 1.
+        line: usize,
+        /// Which.
+        option: &'static str,
+    },
     /// The login is a password.
     #[error("logins are by password: a key in \"authorized_keys\" would be much safer")]
     PasswordLogin,

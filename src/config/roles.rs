@@ -1,6 +1,8 @@
 use super::value::Value;
 use crate::model::{ConfigAccess, Network, Role, escape, nearest};
+use crate::policy::PolicyError;
 use crate::policy::endpoints::{Endpoints, EndpointsError};
+use crate::policy::login::Login;
 use crate::policy::roles::{MayError, Permission, RoleRules, Roles, RolesError};
 use crate::wire::OwnRole;
 
@@ -23,6 +25,8 @@ pub struct RoleView {
 pub struct Offered {
     /// The roles that ship.
     pub roles: Vec<RoleView>,
+    /// What keys may set, and which passwords are none.
+    pub login: Login,
     endpoints: Endpoints,
 }
 
@@ -35,6 +39,9 @@ pub enum OfferedError {
     /// `policy/endpoints.toml`
     #[error("cannot use the table of endpoints")]
     Endpoints(#[source] EndpointsError),
+    /// `policy/login.toml`
+    #[error("cannot use the rules for logins")]
+    Login(#[source] PolicyError),
 }
 
 impl Offered {
@@ -51,6 +58,7 @@ impl Offered {
         let roles = Roles::shipped().map_err(OfferedError::Roles)?;
         Ok(Self {
             roles: roles.iter().map(view).collect(),
+            login: Login::shipped().map_err(OfferedError::Login)?,
             endpoints: Endpoints::shipped().map_err(OfferedError::Endpoints)?,
         })
     }

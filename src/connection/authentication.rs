@@ -98,7 +98,7 @@ impl Authentication {
                 (judgement, Standing::Granted, self.failure_delay)
             }
         };
-        if judgement == Judgement::Good {
+        if matches!(judgement, Judgement::Good | Judgement::Granted(_)) {
             self.standing = good;
         }
         Ok(Some(self.answer(judgement, arrived, delay).await))
@@ -162,6 +162,10 @@ impl Authentication {
     async fn answer(&self, judgement: Judgement, arrived: Instant, delay: Duration) -> Auth {
         match judgement {
             Judgement::Good => Auth::Accept,
+            Judgement::Granted(permits) => {
+                self.shared.permit(permits);
+                Auth::Accept
+            }
             Judgement::Bad => self.reject(arrived, delay).await,
             Judgement::Last => {
                 let rejection = self.reject(arrived, self.failure_delay).await;

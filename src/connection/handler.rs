@@ -380,7 +380,8 @@ impl Handler for Callbacks {
             modes: modes.to_vec(),
         };
         let of = self.shared.channel(channel);
-        let outcome = if of.is_some_and(|of| of.want_terminal(wish)) {
+        let permitted = self.shared.permits().is_some_and(|permits| permits.pty);
+        let outcome = if permitted && of.is_some_and(|of| of.want_terminal(wish)) {
             session.channel_success(channel)?;
             Outcome::Good
         } else {

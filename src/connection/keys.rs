@@ -2,7 +2,7 @@ use ssh_key::Signature;
 use tokio::time::timeout;
 
 use super::links::{AsyncLink, Slot};
-use crate::model::cut;
+use crate::model::{Permits, cut};
 use crate::wire::limits::{AUTH_BLOB_BYTES, METHOD_BYTES, PASSWORD_BYTES, REPLY, USER_BYTES};
 use crate::wire::{ConnectionToKeys, Fault, KeysToConnection, Link, LinkError};
 
@@ -30,11 +30,13 @@ pub(super) enum KeysError {
 }
 
 /// keys' judgement of what a client showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Judgement {
-    /// The key would do, or the login is good.
+    /// The key would do.
     Good,
+    /// The login is good, and may do this.
+    Granted(Permits),
     /// It does not do.
     Bad,
     /// Nor may the client try anything else.
@@ -102,7 +104,7 @@ impl Keys {
             request: request.to_vec(),
             signature: signature.to_vec(),
         };
-        granted(&self.ask(&request).await?)
+        granted(self.ask(&request).await?)
     }
 
     /// Passes on a password.
@@ -118,7 +120,7 @@ impl Keys {
             user: user.to_owned(),
             password: password.to_owned(),
         };
-        granted(&self.ask(&request).await?)
+        granted(self.ask(&request).await?)
     }
 
     /// Has an attempt counted of which nothing is to be verified.
@@ -154,10 +156,10 @@ impl Keys {
     }
 }
 
-fn granted(answer: &KeysToConnection) -> Result<Judgement, KeysError> {
+fn granted(answer: KeysToConnection) -> Result<Judgement, KeysError> {
     match answer {
-        KeysToConnection::Granted => Ok(Judgement::Good),
-        answer => refusal(answer),
+        KeysToConnection::Granted(permits) => Ok(Judgement::Granted(permits)),
+        answer => refusal(&answer),
     }
 }
 
@@ -165,9 +167,9 @@ fn refusal(answer: &KeysToConnection) -> Result<Judgement, KeysError> {
     match answer {
         KeysToConnection::Refused => Ok(Judgement::Bad),
         KeysToConnection::TooMany => Ok(Judgement::Last),
-        KeysToConnection::Signed(_) | KeysToConnection::Acceptable | KeysToConnection::Granted => {
-            Err(KeysError::Answer)
-        }
+        KeysToConnection::Signed(_)
+        | KeysToConnection::Acceptable
+        | KeysToConnection::Granted(_) => Err(KeysError::Answer),
     }
 }
 
@@ -233,7 +235,8 @@ mod tests {
     #[tokio::test]
     async fn nothing_makes_a_login_of_an_attempt_that_failed() {
         let (mut keys, far) = pair();
-        for answer in [KeysToConnection::Granted, KeysToConnection::Acceptable] {
+        let granted = KeysToConnection::Granted(Permits::all());
+        for answer in [granted, KeysToConnection::Acceptable] {
             far.send(&answer).unwrap();
             let judgement = keys.failed("root", "hostbased", Fault::Method).await;
             assert!(matches!(judgement, Err(KeysError::Answer)), "{judgement:?}");

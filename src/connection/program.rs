@@ -20,10 +20,14 @@ pub(super) struct Settings {
 }
 
 /// What is a channel's own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wishes<'a> {
     /// What the client set, in its order, admitted.
     pub(super) environment: &'a [(String, String)],
+    /// What its key sets, whatever the client did.
+    pub(super) of_key: &'a [(String, String)],
+    /// What the client asked for, where its key runs one command whatever that is.
+    pub(super) asked: Option<&'a Program>,
     /// `TERM` and the terminal's number.
     pub(super) terminal: Option<(&'a str, u32)>,
 }
@@ -80,25 +84,41 @@ impl Settings {
             channel,
             path,
             arguments,
-            environment: self.environment(wishes),
+            environment: self.environment(&wishes),
             directory: self.home.clone(),
             terminal: wishes.terminal.is_some(),
         }
     }
 
-    fn environment(&self, wishes: Wishes<'_>) -> Vec<Vec<u8>> {
-        let mut environment = self.environment.clone();
-        environment.extend(wishes.environment.iter().cloned());
+    fn environment(&self, wishes: &Wishes<'_>) -> Vec<Vec<u8>> {
+        let bytes = |(name, value): (String, String)| (name, value.into_bytes());
+        let own = self.environment.clone().into_iter();
+        let given = wishes.environment.iter().chain(wishes.of_key).cloned();
+        let mut environment: BTreeMap<String, Vec<u8>> = own.chain(given).map(bytes).collect();
         if let Some((term, number)) = wishes.terminal {
-            environment.insert("TERM".to_owned(), term.to_owned());
-            environment.insert("SSH_TTY".to_owned(), format!("/dev/pts/{number}"));
+            environment.insert("TERM".to_owned(), term.into());
+            environment.insert("SSH_TTY".to_owned(), format!("/dev/pts/{number}").into());
+        }
+        // As sshd has it: of a shell there is none, of a subsystem the program.
+        match wishes.asked {
+            Some(Program::Command(command)) => {
+                environment.insert(ORIGINAL_COMMAND.to_owned(), command.clone());
+            }
+            Some(Program::Sftp) => {
+                let path = self.sftp_server.clone().unwrap_or_default();
+                environment.insert(ORIGINAL_COMMAND.to_owned(), path.into_bytes());
+            }
+            Some(Program::Shell) | None => {}
         }
         let pairs = environment.into_iter();
         pairs
-            .map(|(name, value)| format!("{name}={value}").into_bytes())
+            .map(|(name, value)| [name.as_bytes(), b"=", &value].concat())
             .collect()
     }
 }
+
+/// What a forced command learns of what was asked for; sshd(8), `command="command"`.
+const ORIGINAL_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
 
 fn base(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
@@ -141,6 +161,8 @@ mod tests {
 
     const NONE: Wishes<'_> = Wishes {
         environment: &[],
+        of_key: &[],
+        asked: None,
         terminal: None,
     };
 
@@ -164,10 +186,13 @@ mod tests {
 
     #[test]
     fn the_environment_is_built_and_never_inherited() {
-        let client = [("LANG".to_owned(), "de_DE.UTF-8".to_owned())];
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let client = [pair("LANG", "de_DE.UTF-8"), pair("LC_TIME", "de_DE.UTF-8")];
         let wishes = Wishes {
             environment: &client,
+            of_key: &[pair("LC_TIME", "C")],
             terminal: Some(("xterm", 3)),
+            ..NONE
         };
         let spawn = settings().plan(ChannelNumber(0), Program::Sftp, wishes);
         let environment: Vec<_> = spawn
@@ -179,6 +204,7 @@ mod tests {
             "HASSIO_SOCKET=/run/hassio.sock",
             "HOME=/root",
             "LANG=de_DE.UTF-8",
+            "LC_TIME=C",
             "LOGNAME=root",
             "PATH=/opt/hassio/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "SHELL=/bin/zsh",
@@ -190,5 +216,30 @@ mod tests {
             "USER=root",
         ];
         assert_eq!(environment, expected);
+    }
+
+    #[test]
+    fn a_forced_command_learns_what_was_asked_for_as_with_sshd() {
+        let forced = || Program::Command(b"hassio info".to_vec());
+        let original = |asked: Program| {
+            let wishes = Wishes {
+                asked: Some(&asked),
+                ..NONE
+            };
+            let spawn = settings().plan(ChannelNumber(0), forced(), wishes);
+            assert_eq!(spawn.arguments.last().unwrap(), b"hassio info");
+            let beginning = b"SSH_ORIGINAL_COMMAND=";
+            let mut pairs = spawn.environment.into_iter();
+            pairs.find_map(|pair| pair.strip_prefix(beginning).map(<[u8]>::to_vec))
+        };
+        assert_eq!(original(Program::Shell), None);
+        assert_eq!(
+            original(Program::Command(b"a \xff\n".to_vec())),
+            Some(b"a \xff\n".to_vec())
+        );
+        assert_eq!(
+            original(Program::Sftp),
+            Some(b"/usr/lib/openssh/sftp-server".to_vec())
+        );
     }
 }

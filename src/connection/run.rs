@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use russh::server::{Config, RunningSession, run_stream};
@@ -28,7 +28,7 @@ use super::report::{self, Reports};
 use super::session::{Progress, Warden};
 use super::stream::{Stream, Watch};
 use super::{ConnectionError, Policy, Start, hold};
-use crate::model::escape;
+use crate::model::{Permits, escape};
 use crate::policy::ssh::Algorithms;
 use crate::sys::net;
 use crate::wire::limits::CHANNELS;
@@ -53,6 +53,7 @@ pub(super) struct Shared {
     pub(super) ending: Ending,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) authenticated: Notify,
+    permits: OnceLock<Permits>,
     /// Credentials that were shown.
     pub(super) attempts: AtomicU32,
     channels: Mutex<BTreeMap<u32, Arc<Channel>>>,
@@ -74,6 +75,16 @@ pub(super) struct Omitted {
 impl Shared {
     pub(super) fn channel(&self, id: ChannelId) -> Option<Arc<Channel>> {
         hold(&self.channels).get(&id.number()).cloned()
+    }
+
+    /// What the login may do: there is one, and the first word counts.
+    pub(super) fn permit(&self, permits: Permits) {
+        self.permits.set(permits).ok();
+    }
+
+    /// What the login may do beside running programs; none before it.
+    pub(super) fn permits(&self) -> Option<&Permits> {
+        self.permits.get()
     }
 
     /// False where there are too many already.
@@ -247,6 +258,7 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
         ending: ending.clone(),
         progress,
         authenticated: Notify::new(),
+        permits: OnceLock::new(),
         attempts: AtomicU32::new(0),
         channels: Mutex::default(),
         programs: Mutex::default(),

@@ -22,9 +22,9 @@ use super::terminal::{self, TerminalRequest};
 use super::transfer;
 use crate::model::{Exit, Program, RecordingMode, Signal, Usage, cut, escape};
 use crate::sys::{Errno, descriptor, pty};
-use crate::wire::limits::RECORDED_COMMAND_BYTES;
+use crate::wire::limits::{RECORDED_ASKED_BYTES, RECORDED_COMMAND_BYTES};
 use crate::wire::{
-    ConnectionToInit, Event, ExecEnd, Outcome, Record, RecordingStart, Stream, encode,
+    Asked, ConnectionToInit, Event, ExecEnd, Outcome, Record, RecordingStart, Stream, encode,
 };
 
 /// How long a program waits for its session: the warden gives up on one after 10 s.
@@ -65,6 +65,13 @@ struct Account {
     tape: Option<Tape>,
 }
 
+/// What a channel runs.
+struct Plan {
+    program: Program,
+    /// What the client asked for, where its key runs one command whatever that is.
+    asked: Option<Program>,
+}
+
 /// Why there is no program.
 struct Failure {
     /// For the user, one line.
@@ -87,7 +94,7 @@ enum Finish {
 impl Run {
     /// Runs it until the channel is closed.
     pub(super) async fn run(self) {
-        let mut account = self.account();
+        let mut account = Account::default();
         let outcome = {
             let ending = &self.shared.ending;
             tokio::select! {
@@ -139,16 +146,18 @@ impl Run {
         self.report_close(&account).await;
     }
 
-    fn account(&self) -> Account {
-        if self.program != Program::Sftp {
-            return Account::default();
-        }
-        let observer = Observer::new(self.shared.reports.clone(), self.channel.number());
-        Account {
-            stdin: Meter::watched(&observer, Way::ToServer),
-            stdout: Meter::watched(&observer, Way::ToClient),
-            sftp: Some(observer),
-            ..Account::default()
+    /// What the session lets run of what was asked for.
+    fn plan(&self, session: &Session) -> Plan {
+        let asked = self.program.clone();
+        match &session.command {
+            Some(command) => Plan {
+                program: Program::Command(command.clone().into_bytes()),
+                asked: Some(asked),
+            },
+            None => Plan {
+                program: asked,
+                asked: None,
+            },
         }
     }
 
@@ -157,10 +166,17 @@ impl Run {
             Ok(session) => session,
             Err(failure) => return Finish::Failed(failure),
         };
+        let plan = self.plan(&session);
+        if plan.program == Program::Sftp {
+            let observer = Observer::new(self.shared.reports.clone(), self.channel.number());
+            account.stdin = Meter::watched(&observer, Way::ToServer);
+            account.stdout = Meter::watched(&observer, Way::ToClient);
+            account.sftp = Some(observer);
+        }
         let started = if self.beginning.terminal.is_some() {
-            self.in_terminal(session, account).await
+            self.in_terminal(&plan, session, account).await
         } else {
-            self.with_pipes(session, account).await
+            self.with_pipes(&plan, session, account).await
         };
         match started {
             Ok(Some((exit, usage))) => Finish::Ended(exit, usage),
@@ -189,6 +205,7 @@ impl Run {
 
     async fn with_pipes(
         &self,
+        plan: &Plan,
         session: Arc<Session>,
         account: &mut Account,
     ) -> Result<Option<(Exit, Usage)>, Failure> {
@@ -203,10 +220,11 @@ impl Run {
         let wishes = Wishes {
             environment: &self.beginning.environment,
             terminal: None,
+            ..Wishes::default()
         };
         let mode = session.recording;
-        self.start(session, wishes, theirs, account).await?;
-        if let Some(tape) = self.record(mode, None) {
+        self.start(plan, session, wishes, theirs, account).await?;
+        if let Some(tape) = self.record(plan, mode, None) {
             account.stdout.record(&tape, Stream::Stdout);
             account.stderr.record(&tape, Stream::Stderr);
             account.tape = Some(tape);
@@ -237,13 +255,18 @@ impl Run {
     }
 
     /// Begins a recording, where one is to be made.
-    fn record(&self, mode: RecordingMode, terminal: Option<&TerminalRequest>) -> Option<Tape> {
+    fn record(
+        &self,
+        plan: &Plan,
+        mode: RecordingMode,
+        terminal: Option<&TerminalRequest>,
+    ) -> Option<Tape> {
         let terminal = terminal.map(|wish| {
             // A later size than the wish's may have come meanwhile.
             let size = self.channel.size().unwrap_or(wish.size);
             (wish.term.clone(), size.columns, size.rows)
         });
-        let (is_transfer, command) = match &self.program {
+        let (is_transfer, command) = match &plan.program {
             Program::Shell => (false, None),
             Program::Command(command) => {
                 let text = String::from_utf8_lossy(command);
@@ -264,6 +287,7 @@ impl Run {
 
     async fn in_terminal(
         &self,
+        plan: &Plan,
         session: Arc<Session>,
         account: &mut Account,
     ) -> Result<Option<(Exit, Usage)>, Failure> {
@@ -286,21 +310,23 @@ impl Run {
         let wishes = Wishes {
             environment: &self.beginning.environment,
             terminal: Some((&wish.term, number)),
+            ..Wishes::default()
         };
         let mode = session.recording;
         // Before the program: what it asks of the broker is to be marked in it.
-        account.tape = self.record(mode, Some(wish));
+        account.tape = self.record(plan, mode, Some(wish));
         if let Some(tape) = &account.tape {
             self.channel.set_tape(Some(tape.clone()));
             account.stdout.record(tape, Stream::Stdout);
-            if mode == RecordingMode::Input && self.program == Program::Shell {
+            if mode == RecordingMode::Input && plan.program == Program::Shell {
                 tape.output(Stream::Stdout, NOTICE.as_bytes());
                 let said = self.beginning.writer.data_bytes(NOTICE.as_bytes());
                 // A client that makes no room for it has it in the recording alone.
                 timeout(MESSAGE, said).await.ok();
             }
         }
-        self.start(session, wishes, vec![peer], account).await?;
+        self.start(plan, session, wishes, vec![peer], account)
+            .await?;
         let typed = account
             .tape
             .clone()
@@ -336,35 +362,39 @@ impl Run {
 
     async fn start(
         &self,
+        plan: &Plan,
         session: Arc<Session>,
         wishes: Wishes<'_>,
         fds: Vec<OwnedFd>,
         account: &mut Account,
     ) -> Result<(), Failure> {
         let number = self.channel.number();
-        let spawn = self
-            .shared
-            .settings
-            .plan(number, self.program.clone(), wishes);
+        let settings = &self.shared.settings;
+        let wishes = Wishes {
+            of_key: &session.environment,
+            asked: plan.asked.as_ref(),
+            ..wishes
+        };
+        let spawn = settings.plan(number, plan.program.clone(), wishes);
         let path = spawn.path.clone();
         let message = ConnectionToInit::Spawn(spawn);
         if encode(&message).is_err() {
-            self.report_start(Err(())).await;
+            self.report_start(plan, Err(())).await;
             return Err(cannot(&path, Errno::E2BIG));
         }
         match session.start(number, message, fds).await {
             Ok((pid, ended)) => {
                 account.running = Some((Instant::now(), session));
                 account.ended = Some(ended);
-                self.report_start(Ok(pid)).await;
+                self.report_start(plan, Ok(pid)).await;
                 Ok(())
             }
             Err(NoStart::Failed(errno)) => {
-                self.report_start(Err(())).await;
+                self.report_start(plan, Err(())).await;
                 Err(cannot(&path, Errno::from_raw(errno)))
             }
             Err(NoStart::Gone) => {
-                self.report_start(Err(())).await;
+                self.report_start(plan, Err(())).await;
                 Err(Failure {
                     message: "the session does not answer".to_owned(),
                     status: NO_SESSION,
@@ -442,8 +472,8 @@ impl Run {
         self.shared.forget(self.channel.id);
     }
 
-    async fn report_start(&self, pid: Result<i32, ()>) {
-        let event = match &self.program {
+    async fn report_start(&self, plan: &Plan, pid: Result<i32, ()>) {
+        let event = match &plan.program {
             Program::Shell => Event::Shell {
                 pid: pid.unwrap_or(0),
             },
@@ -452,6 +482,7 @@ impl Run {
                 bytes: u64::try_from(command.len()).unwrap_or(u64::MAX),
                 sha256: io::sha256(command),
                 pid: pid.unwrap_or(0),
+                asked: plan.asked.as_ref().map(asked),
             },
             Program::Sftp => Event::Subsystem {
                 name: "sftp".to_owned(),
@@ -495,6 +526,21 @@ impl Run {
     async fn report(&self, record: Record) {
         let record = record.in_channel(self.channel.number());
         self.shared.reports.report(record).await;
+    }
+}
+
+/// What a client asked for, where its key runs one command whatever that is; for the record.
+fn asked(program: &Program) -> Asked {
+    let (request, command) = match program {
+        Program::Shell => ("shell", &b""[..]),
+        Program::Command(command) => ("exec", command.as_slice()),
+        Program::Sftp => ("subsystem", &b"sftp"[..]),
+    };
+    Asked {
+        request: request.to_owned(),
+        command: escape(command, RECORDED_ASKED_BYTES),
+        bytes: u64::try_from(command.len()).unwrap_or(u64::MAX),
+        sha256: io::sha256(command),
     }
 }
 

@@ -44,6 +44,10 @@ pub(super) struct Session {
     pub(super) terminals: OwnedFd,
     /// What is recorded of it.
     pub(super) recording: RecordingMode,
+    /// The one command that it runs, if its key says so. session-init knows it too, and runs no other.
+    pub(super) command: Option<String>,
+    /// What its key sets.
+    pub(super) environment: Vec<(String, String)>,
     outbox: mpsc::Sender<(ConnectionToInit, Vec<OwnedFd>)>,
     programs: Mutex<BTreeMap<ChannelNumber, Expected>>,
 }
@@ -170,6 +174,8 @@ impl Warden {
                 let session = Arc::new(Session {
                     terminals,
                     recording: grant.recording,
+                    command: grant.command,
+                    environment: grant.environment,
                     outbox,
                     programs: Mutex::default(),
                 });
@@ -258,6 +264,8 @@ mod tests {
         let session = Arc::new(Session {
             terminals: crate::sys::descriptor::null().unwrap(),
             recording: RecordingMode::Off,
+            command: None,
+            environment: Vec::new(),
             outbox,
             programs: Mutex::default(),
         });

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use sha2::{Digest, Sha256};
 use signature::Verifier;
 use ssh_key::encoding::{Decode, Reader};
@@ -7,12 +9,13 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::error::KeysError;
 use super::request::{Form, Request, signed_bytes};
-use crate::model::{AuditFailure, Grant, KeyIdentity, Login, escape};
+use crate::model::{AuditFailure, Grant, KeyIdentity, Login, Permits, escape};
 use crate::wire::limits::{AUTH_BLOB_BYTES, PASSWORD_BYTES};
 use crate::wire::{AuthorizedKey, Fault, KeysConfig};
 
-/// The user was present; PROTOCOL.u2f of OpenSSH, "flags".
+/// The user was present, and is known to the security key; PROTOCOL.u2f of OpenSSH, "flags".
 const FIDO_TOUCHED: u8 = 0x01;
+const FIDO_VERIFIED: u8 = 0x04;
 /// What names of certificate algorithms end in; PROTOCOL.certkeys of OpenSSH.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 /// Flags and counter after a FIDO signature.
@@ -30,9 +33,17 @@ pub(super) struct Authority {
 #[must_use]
 pub(super) enum Verdict {
     /// It is, for this.
-    Grant(Grant),
+    Grant(Box<Grant>),
     /// It is not. For the record; the peer is told nothing of it.
     Refuse(Reason),
+}
+
+/// What a login's key may ask for beside a signature: where it comes from, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    pub(super) address: IpAddr,
+    /// Seconds since 1970.
+    pub(super) now: i64,
 }
 
 /// Why evidence is not good.
@@ -45,6 +56,9 @@ pub(super) enum Reason {
     Algorithm,
     Signature,
     NotTouched,
+    NotVerified,
+    From,
+    Expired,
     User,
     Password,
     PasswordsOff,
@@ -61,6 +75,9 @@ impl Reason {
             Self::Algorithm => "the algorithm does not fit the key",
             Self::Signature => "wrong signature",
             Self::NotTouched => "the security key was not touched",
+            Self::NotVerified => "the security key did not verify its user",
+            Self::From => "from",
+            Self::Expired => "the key has expired",
             Self::User => "unknown user",
             Self::Password => "wrong password",
             Self::PasswordsOff => "passwords are off",
@@ -104,6 +121,9 @@ impl Authority {
                 network: config.default_network,
                 recording: config.recording,
                 audit_failure: config.audit_failure,
+                command: None,
+                environment: Vec::new(),
+                permits: Permits::all(),
             },
             username: std::mem::take(&mut config.username),
         })
@@ -151,15 +171,17 @@ impl Authority {
     }
 
     /// Whether a signature by this key would be worth making.
-    pub(super) fn offer(&self, request: &[u8]) -> Result<(), Reason> {
+    pub(super) fn offer(&self, request: &[u8], around: Circumstances) -> Result<(), Reason> {
         let said = Request::parse(request, Form::Query).ok_or(Reason::Malformed)?;
         let (key, _) = self.known(&said)?;
         if !fits(&key.algorithm, said.algorithm) {
-            Err(Reason::Algorithm)
-        } else if said.user != self.username.as_bytes() {
-            Err(Reason::User)
-        } else {
+            return Err(Reason::Algorithm);
+        }
+        permitted(key, around)?;
+        if said.user == self.username.as_bytes() {
             Ok(())
+        } else {
+            Err(Reason::User)
         }
     }
 
@@ -170,9 +192,10 @@ impl Authority {
         theirs: &[u8],
         request: &[u8],
         signature: &[u8],
+        around: Circumstances,
     ) -> Verdict {
-        match self.signer(ours, theirs, request, signature) {
-            Ok(key) => Verdict::Grant(Grant {
+        match self.signer(ours, theirs, request, signature, around) {
+            Ok(key) => Verdict::Grant(Box::new(Grant {
                 user: self.username.clone(),
                 login: Login::PublicKey(KeyIdentity {
                     fingerprint: key.fingerprint.clone(),
@@ -182,12 +205,15 @@ impl Authority {
                 role: key.role.clone(),
                 config: key.config,
                 network: key.network,
-                recording: self.of_password.recording,
+                recording: key.recording.unwrap_or(self.of_password.recording),
                 audit_failure: match key.break_glass {
                     true => AuditFailure::Open,
                     false => self.of_password.audit_failure,
                 },
-            }),
+                command: key.command.clone(),
+                environment: key.environment.clone(),
+                permits: key.permits.clone(),
+            })),
             Err(reason) => Verdict::Refuse(reason),
         }
     }
@@ -198,6 +224,7 @@ impl Authority {
         theirs: &[u8],
         request: &[u8],
         signature: &[u8],
+        around: Circumstances,
     ) -> Result<&AuthorizedKey, Reason> {
         if signature.len() > AUTH_BLOB_BYTES {
             return Err(Reason::Malformed);
@@ -220,9 +247,17 @@ impl Authority {
         // Looked at last, so that a wrong name takes as long as the right one.
         let right_user = said.user == self.username.as_bytes();
         verified.map_err(|_| Reason::Signature)?;
-        if !touched(&key.algorithm, &signature) {
-            return Err(Reason::NotTouched);
+        if key.algorithm.starts_with("sk-") {
+            let flags = fido_flags(&signature);
+            if key.touch && flags & FIDO_TOUCHED == 0 {
+                return Err(Reason::NotTouched);
+            }
+            if key.verify && flags & FIDO_VERIFIED == 0 {
+                return Err(Reason::NotVerified);
+            }
         }
+        // After the signature: of who has the private half, the record then says so.
+        permitted(key, around)?;
         if right_user {
             Ok(key)
         } else {
@@ -242,7 +277,7 @@ impl Authority {
             .ct_eq(digest(&self.username).as_slice());
         let good = bool::from(same_password & same_user) && short_enough && self.password.is_some();
         if good {
-            Verdict::Grant(self.of_password.clone())
+            Verdict::Grant(Box::new(self.of_password.clone()))
         } else if self.password.is_none() {
             Verdict::Refuse(Reason::PasswordsOff)
         } else if bool::from(same_user) {
@@ -274,15 +309,24 @@ fn decode(mut bytes: &[u8]) -> Option<Signature> {
     bytes.is_finished().then_some(signature)
 }
 
-/// Whether a FIDO key was touched; others need not be.
-fn touched(key_type: &str, signature: &Signature) -> bool {
-    if !key_type.starts_with("sk-") {
-        return true;
+/// Whether the key's line lets it in from there, and still.
+fn permitted(key: &AuthorizedKey, around: Circumstances) -> Result<(), Reason> {
+    if key.expires.is_some_and(|at| at < around.now) {
+        Err(Reason::Expired)
+    } else if key
+        .from
+        .as_ref()
+        .is_some_and(|from| !from.admit(around.address))
+    {
+        Err(Reason::From)
+    } else {
+        Ok(())
     }
+}
+
+/// The flags of a FIDO signature, none set where there are none.
+fn fido_flags(signature: &Signature) -> u8 {
     let bytes = signature.as_bytes();
-    bytes
-        .len()
-        .checked_sub(FIDO_TRAILER_BYTES)
-        .and_then(|at| bytes.get(at))
-        .is_some_and(|flags| flags & FIDO_TOUCHED != 0)
+    let at = bytes.len().checked_sub(FIDO_TRAILER_BYTES);
+    at.and_then(|at| bytes.get(at)).copied().unwrap_or(0)
 }

@@ -1,8 +1,9 @@
-use std::time::Instant;
+use std::net::IpAddr;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroize;
 
-use super::authority::{Authority, Reason, Verdict};
+use super::authority::{Authority, Circumstances, Reason, Verdict};
 use super::memory::SignedHashes;
 use super::pace::Pace;
 use super::refusals::{Attempt, Tried};
@@ -23,6 +24,7 @@ const HASH_LENGTHS: [usize; 4] = [20, 32, 48, 64];
 /// What is known of one connection.
 pub(super) struct Connection {
     cid: ConnectionId,
+    address: IpAddr,
     session_id: Option<Vec<u8>>,
     stage: Stage,
     failures: u32,
@@ -46,7 +48,7 @@ enum Stage {
 /// What is to be done about a message, in this order: record, tell the warden, answer.
 pub(super) struct Outcomes {
     pub(super) records: Vec<(Outcome, Event)>,
-    pub(super) granted: Option<Grant>,
+    pub(super) granted: Option<Box<Grant>>,
     pub(super) then: Then,
 }
 
@@ -77,9 +79,10 @@ pub(super) enum Violation {
 }
 
 impl Connection {
-    pub(super) fn new(cid: ConnectionId, phase: Phase) -> Self {
+    pub(super) fn new(cid: ConnectionId, address: IpAddr, phase: Phase) -> Self {
         Self {
             cid,
+            address,
             session_id: None,
             stage: match phase {
                 Phase::Fresh => Stage::Login,
@@ -128,7 +131,9 @@ impl Connection {
                 if let Some(outcomes) = self.locked_out(recordable) {
                     return Ok(outcomes);
                 }
-                let verdict = authority.public_key(&ours, &session_id, &request, &signature);
+                let around = self.circumstances();
+                let verdict =
+                    authority.public_key(&ours, &session_id, &request, &signature, around);
                 let shown = Shown::of(&request, Form::Signed, authority);
                 Ok(self.judged(verdict, "publickey", shown, authority))
             }
@@ -184,6 +189,18 @@ impl Connection {
         Ok(Outcomes::only(Then::Sign(hash, due)))
     }
 
+    /// Where it comes from, and what time it is. A clock that stands before 1970 lets no key that expires in.
+    fn circumstances(&self) -> Circumstances {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = since
+            .ok()
+            .and_then(|since| i64::try_from(since.as_secs()).ok());
+        Circumstances {
+            address: self.address,
+            now: seconds.unwrap_or(i64::MAX),
+        }
+    }
+
     /// The session identifier, if this connection may show evidence now.
     fn evidence(&self) -> Result<&[u8], Violation> {
         match (self.stage, &self.session_id) {
@@ -197,7 +214,7 @@ impl Connection {
         if let Some(outcomes) = self.locked_out(recordable) {
             return outcomes;
         }
-        let Err(reason) = authority.offer(request) else {
+        let Err(reason) = authority.offer(request, self.circumstances()) else {
             return Outcomes::only(Then::Answer(KeysToConnection::Acceptable));
         };
         self.offers += 1;
@@ -232,10 +249,11 @@ impl Connection {
                     Login::Password => "good password",
                 };
                 let attempt = self.attempt(method, shown, reason);
+                let permits = grant.permits.clone();
                 Outcomes {
                     records: vec![(Outcome::Good, attempt)],
                     granted: Some(grant),
-                    then: Then::Answer(KeysToConnection::Granted),
+                    then: Then::Answer(KeysToConnection::Granted(permits)),
                 }
             }
             Verdict::Refuse(reason) => {

@@ -43,7 +43,16 @@ impl Attempt<'_> {
                 format!("wrong signature of key {key}: the client does not have its private half")
             }
             Reason::NotTouched => format!(
-                "security key {key} was not touched: touch it, and make it without no-touch-required"
+                "security key {key} was not touched: touch it, and make it without no-touch-required; or write no-touch-required before its line"
+            ),
+            Reason::NotVerified => format!(
+                "security key {key} did not ask for its PIN or fingerprint, as verify-required wants: make it with -O verify-required"
+            ),
+            Reason::From => format!(
+                "key {key} may not log in from there: \"from\" of its line names other addresses"
+            ),
+            Reason::Expired => format!(
+                "key {key} has expired: give its line another expiry-time, or use a new key"
             ),
             Reason::Password => {
                 "wrong password: the right one is \"password\" of the options".to_owned()

@@ -188,7 +188,7 @@ impl Room {
                     Ok(()) => self.guests.push(Guest {
                         link,
                         peer,
-                        state: Connection::new(cid, phase),
+                        state: Connection::new(cid, peer.ip, phase),
                         waits: None,
                     }),
                     Err(error) => tracing::warn!(%cid, %peer, %error, "a link cannot be used"),

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::permits::Permits;
+
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
@@ -182,6 +184,12 @@ pub struct Grant {
     pub recording: RecordingMode,
     /// What becomes of it when its records cannot be kept.
     pub audit_failure: AuditFailure,
+    /// The one command that it runs, whatever is asked for; none where the client chooses.
+    pub command: Option<String>,
+    /// What is set for its programs beside what policy sets: names and values.
+    pub environment: Vec<(String, String)>,
+    /// What it may do beside running programs.
+    pub permits: Permits,
 }
 
 #[cfg(test)]

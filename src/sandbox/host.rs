@@ -172,6 +172,12 @@ impl Host {
         lines
     }
 
+    /// The rules that sessions are made by.
+    #[must_use]
+    pub fn policy(&self) -> &Sandbox {
+        &self.policy
+    }
+
     /// The control groups' description, for the record.
     #[must_use]
     pub fn cgroup_description(&self) -> String {

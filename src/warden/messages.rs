@@ -135,7 +135,7 @@ impl Warden {
     pub(super) fn on_keys(&mut self, message: KeysToWarden) -> Result<(), Wrong> {
         match message {
             KeysToWarden::HostKey { blob, fingerprint } => self.on_host_key(blob, fingerprint),
-            KeysToWarden::Granted { cid, grant } => self.on_granted(cid, grant)?,
+            KeysToWarden::Granted { cid, grant } => self.on_granted(cid, *grant)?,
             KeysToWarden::LoginRefused(ip) => {
                 self.front.tell(&WardenToFront::LoginRefused(ip), &[]);
             }

@@ -15,6 +15,7 @@ mod run;
 mod servers;
 mod sessions;
 mod spare;
+mod terms;
 
 pub use run::{Handover, WardenError, run};
 pub use servers::FINAL;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::connections::{Closing, Connection, Progress, RELEASE, SETUP, Session, State};
 use super::run::Warden;
 use super::servers::Wrong;
+use super::terms;
 use crate::model::{ConfigAccess, ConnectionId, Grant, Network, SessionId, escape};
 use crate::sandbox::{Host, Launched, SandboxError};
 use crate::wire::{
@@ -122,9 +123,15 @@ impl Warden {
         else {
             return;
         };
+        let terms = terms::terms(self.host.policy(), &session.grant);
+        if let Err(error) = terms::tell(&session.launched, &terms) {
+            tracing::error!("session-init of connection {cid} was not told its terms: {error}");
+            let reason = "the session could not be started; see the server's log";
+            return self.refuse(cid, reason, SessionEnd::Init);
+        }
         let message = WardenToConnection::SessionReady {
             sid: session.sid,
-            grant: session.grant.clone(),
+            grant: Box::new(session.grant.clone()),
         };
         let sent = connection.link.send_with(
             &message,
@@ -304,10 +311,10 @@ pub(super) fn open_in_broker(host: &Host, cid: ConnectionId, session: &Session) 
         sid: session.sid,
         cid,
         uid: session.launched.uid,
-        grant: Grant {
+        grant: Box::new(Grant {
             config,
             ..session.grant.clone()
-        },
+        }),
     }
 }
 

@@ -72,6 +72,19 @@ impl Record {
     }
 }
 
+/// What a client asked for, where its key runs one command whatever that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The kind of request: `shell`, `exec` or `subsystem`; RFC 4254 §6.5.
+    pub request: String,
+    /// The command line, or the subsystem's name; empty for a shell.
+    pub command: Field,
+    /// Its length.
+    pub bytes: u64,
+    /// Hex, of all of it.
+    pub sha256: String,
+}
+
 /// How a recorded thing went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -184,6 +197,7 @@ pub enum Event {
         bytes: u64,
         sha256: String,
         pid: i32,
+        asked: Option<Asked>,
     },
     Subsystem {
         name: Field,

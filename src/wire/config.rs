@@ -3,7 +3,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AddressBlock, AuditFailure, ConfigAccess, Network, RecordingMode, Role};
+use crate::model::{
+    AddressBlock, AuditFailure, ConfigAccess, Network, Permits, RecordingMode, Role, Sources,
+};
 
 /// What `serve` hands to the warden when it turns into it, in a sealed memory file: already parsed, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +89,24 @@ pub struct AuthorizedKey {
     pub config: ConfigAccess,
     /// Which network it sees.
     pub network: Network,
+    /// What is recorded of its sessions, where the line says so.
+    pub recording: Option<RecordingMode>,
     /// Whether it logs in when nothing can be put on record any more.
     pub break_glass: bool,
+    /// Where it may log in from; none for anywhere.
+    pub from: Option<Sources>,
+    /// Until when it logs in, in seconds since 1970.
+    pub expires: Option<i64>,
+    /// The one command that its sessions run. No control character but tabs.
+    pub command: Option<String>,
+    /// What is set for its programs: names and values. No control character but tabs.
+    pub environment: Vec<(String, String)>,
+    /// What it may do beside running programs.
+    pub permits: Permits,
+    /// Of a security key: whether it has to be touched.
+    pub touch: bool,
+    /// Of a security key: whether it has to know by PIN or fingerprint who touches it.
+    pub verify: bool,
 }
 
 /// What the broker needs, in a sealed memory file that nobody else reads.

@@ -45,6 +45,9 @@ pub const RECORD_BYTES: usize = 16 * 1024;
 /// How much of a command a record keeps.
 pub const RECORDED_COMMAND_BYTES: usize = 4 * 1024;
 
+/// How much of what a client asked for, beside the command that its key runs: both fit a record.
+pub const RECORDED_ASKED_BYTES: usize = 1024;
+
 /// How much of a stream one part of a recording carries, and how much is gathered before it is passed on.
 pub const RECORDING_PART_BYTES: usize = 16 * 1024;
 

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::{Event, Record};
 use super::recording::RecordingPart;
-use crate::model::{ChannelNumber, ConnectionId, Exit, Grant, Peer, SessionId, Signal, Usage};
+use crate::model::{
+    ChannelNumber, ConnectionId, Exit, Grant, Peer, Permits, SessionId, Signal, Usage,
+};
 
 /// What the front says to the warden.
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,7 +100,7 @@ pub enum WardenToConnection {
         /// The session.
         sid: SessionId,
         /// What it was granted.
-        grant: Grant,
+        grant: Box<Grant>,
     },
     /// No sandbox could be made; the reason is for the user.
     SessionRefused(String),
@@ -166,8 +168,8 @@ pub enum KeysToConnection {
     Signed(Vec<u8>),
     /// To an offer.
     Acceptable,
-    /// The login is good; the warden has been told.
-    Granted,
+    /// The login is good; the warden has been told. What it may do beside running programs.
+    Granted(Permits),
     /// An offer or an attempt that does not do. The peer may try again.
     Refused,
     /// It may not: too many.
@@ -214,7 +216,7 @@ pub enum KeysToWarden {
         /// Which connection.
         cid: ConnectionId,
         /// What it may do.
-        grant: Grant,
+        grant: Box<Grant>,
     },
     /// A connection from there was refused a login, and has ended.
     LoginRefused(IpAddr),
@@ -331,7 +333,7 @@ pub enum WardenToBroker {
         /// The only uid that may connect.
         uid: u32,
         /// Who it is and what it may do.
-        grant: Grant,
+        grant: Box<Grant>,
     },
     /// Close the session's socket and all its connections, then answer `Closed`.
     CloseSession(SessionId),

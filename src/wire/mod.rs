@@ -13,11 +13,12 @@ mod link;
 mod message;
 mod reading;
 mod recording;
+mod terms;
 
 pub use api::{ApiFault, HASSIO_SOCKET, SESSION_PATH, WhoAmI};
 pub use audit::{
-    ApiDecision, ApiUpload, Event, ExecEnd, Field, Outcome, Record, SandboxFacts, SessionEnd,
-    SftpOp, SftpSummary, StreamFacts,
+    ApiDecision, ApiUpload, Asked, Event, ExecEnd, Field, Outcome, Record, SandboxFacts,
+    SessionEnd, SftpOp, SftpSummary, StreamFacts,
 };
 pub use codec::{CodecError, decode, encode, encode_config};
 pub use config::{
@@ -35,3 +36,4 @@ pub use reading::{
     Form, Question, READ_BYTES, ReaderToBroker, SESSIONS_PATH, Search, Subject, Wanted, Whose,
 };
 pub use recording::{Omission, RecordingEvent, RecordingPart, RecordingStart, Stream};
+pub use terms::{Forced, Terms};

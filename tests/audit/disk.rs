@@ -62,6 +62,7 @@ fn exec() -> Record {
         bytes: 1,
         sha256: "y".repeat(64),
         pid: 1,
+        asked: None,
     })
 }
 
@@ -185,6 +186,7 @@ fn a_full_disk_fails_the_receipts_and_is_tried_again() {
         bytes: 1,
         sha256: "y".repeat(4000),
         pid: 1,
+        asked: None,
     });
     // What room was kept for it is used up first.
     let mut kept = 0;
@@ -218,6 +220,7 @@ fn a_full_disk_fails_the_receipts_and_is_tried_again() {
             bytes: size,
             sha256: String::new(),
             pid: 1,
+            asked: None,
         };
         tell(&connection, Record::new(event));
     }
@@ -309,6 +312,7 @@ fn a_session_that_may_goes_on_when_its_own_room_is_used_up() {
         bytes: 1,
         sha256: "y".repeat(4000),
         pid: 1,
+        asked: None,
     });
     let mut answers = Vec::new();
     // More than its room and all that waits in memory.

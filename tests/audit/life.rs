@@ -227,6 +227,7 @@ fn a_session_that_records_too_much_is_ended() {
         bytes: 4000,
         sha256: "y".repeat(4000),
         pid: 1,
+        asked: None,
     };
     let mut answer = AuditToPeer::Durable(7);
     for n in 0..6000 {

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use hassio_sshd::audit::{self, AuditError, verify};
 use hassio_sshd::model::{
     AuditFailure, ChannelNumber, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network,
-    Peer, RecordingMode, SessionId,
+    Peer, Permits, RecordingMode, SessionId,
 };
 use hassio_sshd::wire::{
     ApiDecision, AuditConfig, AuditToPeer, AuditToWarden, Event, Link, LinkError, Outcome, Record,
@@ -235,6 +235,9 @@ fn facts() -> SessionFacts {
             network: Network::Shared,
             recording: RecordingMode::Output,
             audit_failure: AuditFailure::Closed,
+            command: None,
+            environment: Vec::new(),
+            permits: Permits::all(),
         },
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use hassio_sshd::broker::{self, BrokerError};
 use hassio_sshd::model::{
-    AuditFailure, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, RecordingMode,
-    SessionId,
+    AuditFailure, ConfigAccess, ConnectionId, Grant, KeyIdentity, Login, Network, Permits,
+    RecordingMode, SessionId,
 };
 use hassio_sshd::wire::{
     AuditToPeer, BrokerConfig, BrokerToWarden, Event, Link, Record, ReportToAudit, WardenToBroker,
@@ -233,7 +233,7 @@ impl Broker {
             sid,
             cid: ConnectionId::new(),
             uid,
-            grant: Grant {
+            grant: Box::new(Grant {
                 user: "root".to_owned(),
                 login,
                 role: role.parse().unwrap(),
@@ -241,7 +241,10 @@ impl Broker {
                 network: Network::None,
                 recording: RecordingMode::Output,
                 audit_failure: AuditFailure::Closed,
-            },
+                command: None,
+                environment: Vec::new(),
+                permits: Permits::all(),
+            }),
         };
         self.warden()
             .send_with(&message, &[listener.as_fd()])

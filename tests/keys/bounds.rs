@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use hassio_sshd::model::Permits;
 use hassio_sshd::wire::{
     AuditToPeer, Event, Fault, KeysToConnection, Link, LinkError, Phase, ReportToAudit,
     WardenToKeys,
@@ -127,7 +128,10 @@ fn what_the_state_does_not_permit_closes_the_link() {
     // A first hash that another connection had, even one that is gone, or as a rekey.
     let first = server.connect();
     fresh().is_closed_by(&sign(&first.id));
-    assert_eq!(first.log_in(&key), KeysToConnection::Granted);
+    assert_eq!(
+        first.log_in(&key),
+        KeysToConnection::Granted(Permits::all())
+    );
     server.granted();
     assert!(matches!(
         first.ask(&sign(&[3; 64])),
@@ -165,7 +169,7 @@ fn a_link_that_speaks_another_language_is_closed_alone() {
     let (_, link) = server.connect_as(Phase::Fresh);
     link.send_with(&sign(&[5; 32]), &[link.as_fd()]).unwrap();
     assert!(matches!(link.recv(), Err(LinkError::Closed)));
-    assert_eq!(good.log_in(&key), KeysToConnection::Granted);
+    assert_eq!(good.log_in(&key), KeysToConnection::Granted(Permits::all()));
 }
 
 #[test]
@@ -173,7 +177,10 @@ fn rekeys_come_as_fast_as_a_client_needs_and_no_faster() {
     let key = ed25519();
     let server = Server::new(vec![authorized(blob(&key))], None);
     let client = server.connect();
-    assert_eq!(client.log_in(&key), KeysToConnection::Granted);
+    assert_eq!(
+        client.log_in(&key),
+        KeysToConnection::Granted(Permits::all())
+    );
     let begin = std::time::Instant::now();
     for n in 0..96u32 {
         let hash = Sha256::digest(n.to_be_bytes());
@@ -210,7 +217,10 @@ fn logins_go_on_while_audit_is_replaced_and_no_record_is_lost() {
         .warden()
         .send_with(&WardenToKeys::Audit, &[theirs.as_fd()])
         .unwrap();
-    assert_eq!(server.connect().log_in(&key), KeysToConnection::Granted);
+    assert_eq!(
+        server.connect().log_in(&key),
+        KeysToConnection::Granted(Permits::all())
+    );
     assert_eq!(
         server.reasons(),
         ["passwords are off", "passwords are off", "good signature"]
@@ -226,7 +236,11 @@ fn a_refused_login_is_told_of_once_when_it_is_over_and_one_that_works_never() {
         client.ask(&offer("root", &ed25519())),
         KeysToConnection::Refused
     );
-    assert_eq!(client.log_in(&key), KeysToConnection::Granted);
+    let granted = client.log_in(&key);
+    assert!(
+        matches!(granted, KeysToConnection::Granted(_)),
+        "{granted:?}"
+    );
     server.granted();
     drop(client);
     let client = server.connect();

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use hassio_sshd::keys::{self, KeysError};
 use hassio_sshd::model::{
-    AuditFailure, ConfigAccess, ConnectionId, Grant, Network, Peer, RecordingMode,
+    AuditFailure, ConfigAccess, ConnectionId, Grant, Network, Peer, Permits, RecordingMode,
 };
 use hassio_sshd::sys::random;
 use hassio_sshd::wire::{
@@ -68,7 +68,15 @@ pub(crate) fn authorized(blob: Vec<u8>) -> AuthorizedKey {
         role: "observer".parse().unwrap(),
         config: ConfigAccess::ReadOnly,
         network: Network::None,
+        recording: None,
         break_glass: false,
+        from: None,
+        expires: None,
+        command: None,
+        environment: Vec::new(),
+        permits: Permits::all(),
+        touch: true,
+        verify: false,
     }
 }
 
@@ -154,7 +162,7 @@ impl Server {
     pub(crate) fn granted(&self) -> (ConnectionId, Grant) {
         loop {
             match self.warden().recv().unwrap() {
-                KeysToWarden::Granted { cid, grant } => return (cid, grant),
+                KeysToWarden::Granted { cid, grant } => return (cid, *grant),
                 KeysToWarden::LoginRefused(_) => {}
                 other => panic!("{other:?}"),
             }

@@ -86,6 +86,7 @@ pub fn describe(record: &Record) -> String {
         "shell" => join(["shell".to_owned(), failure(record)]),
         "exec" => join([
             format!("$ {}", record.member_text("command")),
+            asked(record),
             failure(record),
         ]),
         "subsystem" => join([
@@ -241,6 +242,17 @@ pub(super) fn exit(record: &Record) -> Option<String> {
     Some(format!("killed by signal {number}"))
 }
 
+/// What was asked for, where the key had another command run.
+fn asked(record: &Record) -> String {
+    let word = |name| record.member(&["asked", name]).and_then(Value::as_str);
+    match (word("request"), word("command").unwrap_or_default()) {
+        (None, _) => String::new(),
+        (Some(request), "") => format!("(forced by the key; asked for: {request})"),
+        (Some("exec"), command) => format!("(forced by the key; asked for: {command})"),
+        (Some(request), name) => format!("(forced by the key; asked for: {request} {name})"),
+    }
+}
+
 fn exec_end(record: &Record) -> String {
     let stream = |name: &str| {
         let passed = record.member(&[name, "bytes"]).and_then(Value::as_u64);
@@ -320,6 +332,21 @@ mod tests {
                 "exec",
                 json!({"ok": false, "d": {"command": "x"}}),
                 "$ x (was not started)",
+            ),
+            (
+                "exec",
+                json!({"ok": true, "d": {"command": "hassio info", "asked": {"request": "exec", "command": "ls"}}}),
+                "$ hassio info (forced by the key; asked for: ls)",
+            ),
+            (
+                "exec",
+                json!({"ok": false, "d": {"command": "x", "asked": {"request": "shell", "command": ""}}}),
+                "$ x (forced by the key; asked for: shell) (was not started)",
+            ),
+            (
+                "exec",
+                json!({"ok": true, "d": {"command": "x", "asked": null}}),
+                "$ x",
             ),
             (
                 "exec.end",

@@ -1,21 +1,35 @@
 use super::*;
 use crate::config::Offered;
+use crate::config::roles::find;
 use crate::model::ConfigAccess;
 
-const KEY: &str =
+pub(super) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJxvJlxJTgwZTDzQHiDbAjqUKRkbQAfJYM1oBVG7D2rJ";
 
-fn lines(lines: &[&str]) -> KeyLines {
+pub(super) fn lines_in(lines: &[&str], zone: &TimeZone) -> KeyLines {
     let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-    parse(
-        &lines,
-        crate::config::roles::find(&Offered::shipped().unwrap().roles, "operator").unwrap(),
-        None,
-        &Offered::shipped().unwrap().roles,
-    )
+    let offered = Offered::shipped().unwrap();
+    let rules = Rules {
+        role: find(&offered.roles, "operator").unwrap(),
+        network: None,
+        roles: &offered.roles,
+        environment: &offered.login.key_environment,
+        zone,
+        now: "2026-06-01T00:00:00Z".parse().unwrap(),
+    };
+    parse(&lines, &rules)
 }
 
-fn refused(line: &str) -> String {
+pub(super) fn lines(lines: &[&str]) -> KeyLines {
+    lines_in(lines, &TimeZone::UTC)
+}
+
+pub(super) fn security_key() -> String {
+    let blob = blob(&[b"sk-ssh-ed25519@openssh.com", &[7; 32], b"ssh:"]);
+    format!("sk-ssh-ed25519@openssh.com {blob} token")
+}
+
+pub(super) fn refused(line: &str) -> String {
     let read = lines(&[line]);
     assert!(read.keys.is_empty(), "{line} was accepted");
     read.refused[0].to_string()
@@ -72,28 +86,24 @@ fn our_options_apply_and_quotes_tabs_and_case_do_not_matter() {
 
 #[test]
 fn no_restriction_is_ever_passed_over() {
-    for option in [
-        "restrict",
-        "no-pty",
-        "from=\"10.0.0.0/8\"",
-        "command=\"a b, \\\"c\\\" ssh-ed25519 AAAA\"",
-        "expiry-time=20300101",
-        "recording=off",
-    ] {
+    for option in ["cert-authority", "principals=\"a,b\"", "CERT-authority"] {
         let said = refused(&format!("{option} {KEY}"));
         assert!(said.contains("is not supported yet"), "{option}: {said}");
         let said = refused(&format!("role=observer,{option} {KEY}"));
         assert!(said.contains("is not supported yet"), "{option}: {said}");
     }
     assert!(refused(&format!("rol=observer {KEY}")).contains("\"role\" may be meant"));
+    assert!(refused(&format!("comand=\"x\" {KEY}")).contains("\"command\" may be meant"));
     assert!(refused(&format!("frobnicate=1 {KEY}")).contains("frobnicate"));
+    assert!(refused(&format!("zos-key-ring-label=\"x\" {KEY}")).contains("zos-key-ring-label"));
     assert!(refused(&format!("role=root {KEY}")).contains("admin, backup, observer, operator"));
-    assert!(refused(&format!("role {KEY}")).contains("the roles are"));
+    assert!(refused(&format!("role {KEY}")).contains("needs a value: role=\"observer\""));
     assert!(refused(&format!("network=host {KEY}")).contains("neither shared nor none"));
     assert!(refused(&format!("role=admin,role=observer {KEY}")).contains("twice"));
     assert!(refused(&format!("role=\"admin {KEY}")).contains("quotation mark"));
     assert!(refused(&format!("break-glass=yes {KEY}")).contains("takes no value"));
     assert!(refused("role=admin").contains("missing"));
+    assert!(refused("command=\"x\",restrict").contains("missing"));
 }
 
 #[test]
@@ -156,8 +166,7 @@ fn key_types_and_lengths_are_judged_with_reasons() {
     assert!(refused("ssh-ed25519-cert-v01@openssh.com AAAA").contains("certificates"));
     assert!(refused("rsa-sha2-512 AAAA").contains("ssh-rsa"));
     assert!(refused("ssh-ed448 AAAA").contains("not supported"));
-    let sk = blob(&[b"sk-ssh-ed25519@openssh.com", &[7; 32], b"ssh:"]);
-    let read = lines(&[&format!("sk-ssh-ed25519@openssh.com {sk} token")]);
+    let read = lines(&[&security_key()]);
     assert_eq!(
         read.keys[0].algorithm, "sk-ssh-ed25519@openssh.com",
         "{:?}",

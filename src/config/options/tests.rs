@@ -9,7 +9,7 @@ fn read_as(text: impl AsRef<[u8]>, ending: &str) -> Result<Read, ConfigError> {
     let id = uuid::Uuid::now_v7();
     let path = std::env::temp_dir().join(format!("hassio-sshd-options-{id}.{ending}"));
     std::fs::write(&path, text).unwrap();
-    let read = Options::read(&path, &Offered::shipped().unwrap());
+    let read = Options::read(&path, &Offered::shipped().unwrap(), &TimeZone::UTC);
     std::fs::remove_file(&path).unwrap();
     read
 }
@@ -279,6 +279,7 @@ fn a_file_that_is_none_is_named_with_line_and_column() {
     let missing = Options::read(
         Path::new("/nonexistent/options.json"),
         &Offered::shipped().unwrap(),
+        &TimeZone::UTC,
     );
     assert!(
         missing
@@ -396,7 +397,7 @@ fn what_is_no_file_is_refused_without_waiting() {
     let fifo = dir.join("fifo.json");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for path in [fifo.as_path(), dir.as_path(), Path::new("/dev/zero")] {
-        let Err(error) = Options::read(path, &Offered::shipped().unwrap()) else {
+        let Err(error) = Options::read(path, &Offered::shipped().unwrap(), &TimeZone::UTC) else {
             panic!("{} was accepted", path.display())
         };
         assert!(matches!(error, ConfigError::NoFile { .. }), "{error}");

@@ -14,6 +14,7 @@ use crate::harness::{
 
 mod attempts;
 mod bounds;
+mod lines;
 mod refusals;
 mod sources;
 

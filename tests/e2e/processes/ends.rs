@@ -89,6 +89,9 @@ fn what_a_process_says_wrongly_ends_it_and_nothing_else() {
         network: hassio_sshd::model::Network::None,
         recording: hassio_sshd::model::RecordingMode::Off,
         audit_failure: hassio_sshd::model::AuditFailure::Closed,
+        command: None,
+        environment: Vec::new(),
+        permits: hassio_sshd::model::Permits::all(),
     };
     let other = server.background("sleep 101");
     server.find("sleep 101");
@@ -148,7 +151,14 @@ fn what_a_process_says_wrongly_ends_it_and_nothing_else() {
             "keys",
             Box::new(|process| {
                 let grant = grant.clone();
-                say(process, &KeysToWarden::Granted { cid: its, grant }, &[]);
+                say(
+                    process,
+                    &KeysToWarden::Granted {
+                        cid: its,
+                        grant: Box::new(grant),
+                    },
+                    &[],
+                );
             }),
             "a second login",
         ),

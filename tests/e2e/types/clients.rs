@@ -153,7 +153,7 @@ c.close(); print('ok')
         json!({"name": "LANG", "value": "C.UTF-8"}),
     );
     trail.has("env", json!(false), json!({"name": "SECRET"}));
-    let exec = json!({"command": line, "bytes": line.len(), "sha256": sha256(line), "pid": "<n+>"});
+    let exec = json!({"command": line, "bytes": line.len(), "sha256": sha256(line), "pid": "<n+>", "asked": null});
     let exec = trail.has("exec", json!(true), exec);
     let stream = |bytes: &str| json!({"bytes": bytes.len(), "sha256_first_mib": sha256(bytes)});
     let usage = json!({"cpu_us": "<n>", "max_rss_kib": "<n+>"});

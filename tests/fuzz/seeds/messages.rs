@@ -2,7 +2,7 @@
 
 use hassio_sshd::model::{
     AuditFailure, ChannelNumber, ConfigAccess, ConnectionId, Exit, Grant, KeyIdentity, Login,
-    Network, Peer, RecordingMode, Role, SessionId, Signal, Usage,
+    Network, Peer, Permits, RecordingMode, Role, SessionId, Signal, Tunnel, Usage,
 };
 use hassio_sshd::wire::{
     AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig, BrokerToWarden,
@@ -39,6 +39,14 @@ fn role() -> Role {
     "operator".parse().unwrap()
 }
 
+fn permits() -> Permits {
+    let mut permits = Permits::all();
+    permits.x11_forwarding = false;
+    permits.open.push("127.0.0.1:8123".parse().unwrap());
+    permits.tunnel = Some(Tunnel::Number(1));
+    permits
+}
+
 fn grant(login: Login) -> Grant {
     Grant {
         user: "root".to_owned(),
@@ -48,6 +56,9 @@ fn grant(login: Login) -> Grant {
         network: Network::Shared,
         recording: RecordingMode::Output,
         audit_failure: AuditFailure::Closed,
+        command: None,
+        environment: Vec::new(),
+        permits: permits(),
     }
 }
 
@@ -137,7 +148,7 @@ fn of_front_and_connection() {
     );
     let ready = WardenToConnection::SessionReady {
         sid: sid(),
-        grant: by_key(),
+        grant: Box::new(by_key()),
     };
     message("WardenToConnection", "SessionReady", &ready);
     let refused = WardenToConnection::SessionRefused("too many sessions".to_owned());
@@ -208,7 +219,7 @@ fn of_keys() {
     message("KeysToWarden", "HostKey", &key);
     let granted = KeysToWarden::Granted {
         cid,
-        grant: grant(Login::Password),
+        grant: Box::new(grant(Login::Password)),
     };
     message("KeysToWarden", "Granted", &granted);
     message(
@@ -321,7 +332,7 @@ fn of_broker_and_init() {
         sid: sid(),
         cid: cid(),
         uid: 700_001,
-        grant: by_key(),
+        grant: Box::new(by_key()),
     };
     message("WardenToBroker", "OpenSession", &open);
     message(
@@ -390,7 +401,15 @@ fn configurations() {
         role: role(),
         config: ConfigAccess::ReadWrite,
         network: Network::Shared,
+        recording: Some(RecordingMode::Off),
         break_glass: true,
+        from: Some("192.168.1.0/24,!192.168.1.9,2001:db8::*".parse().unwrap()),
+        expires: Some(1_924_905_600),
+        command: Some("hassio info".to_owned()),
+        environment: vec![("KEY_OWNER".to_owned(), "me".to_owned())],
+        permits: permits(),
+        touch: true,
+        verify: false,
     };
     let warden = WardenConfig {
         config_dir: "/config".into(),

@@ -256,6 +256,7 @@ pub(super) fn of_a_session() -> Vec<(Option<bool>, Event)> {
                 bytes: 24,
                 sha256: digest(),
                 pid: 44,
+                asked: None,
             },
         ),
         (
