@@ -19,6 +19,8 @@ use crate::wire::{AuthorizedKey, OwnRole};
 /// The largest options file that is read.
 pub(super) const FILE_BYTES: u64 = 1024 * 1024;
 
+/// The one user name.
+const USERNAME: &str = "root";
 /// The longest banner; it is sent to everybody who connects.
 const BANNER_BYTES: usize = 4096;
 /// How many days records may be kept, and are if nothing is said.
@@ -225,9 +227,9 @@ impl Options {
         let lines = reader.texts("authorized_keys", "a list of lines, each one public key");
         reader.one_of(
             "username",
-            "root",
-            |name| (name == "root").then_some(()),
-            "root",
+            USERNAME,
+            |name| (name == USERNAME).then_some(()),
+            USERNAME,
         );
         reader.one_of(
             "shell",
@@ -316,6 +318,8 @@ impl Options {
                 None
             }
             Some(Some(password)) => {
+                let rules = &offered.login.password;
+                problems.extend(rules.weakness(&password, USERNAME).map(Problem::Weak));
                 warnings.push(Warning::PasswordLogin);
                 Some(password)
             }
@@ -333,7 +337,7 @@ impl Options {
                     options: Self {
                         authorized_keys,
                         password,
-                        username: "root".to_owned(),
+                        username: USERNAME.to_owned(),
                         default_role: default_view.name.clone(),
                         default_view,
                         own_roles,

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::authorized_keys::KeyLineError;
+use crate::policy::login::Weakness;
 
 /// Why the options cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,10 @@ pub enum Problem {
          in quotation marks), or, less safe, set \"password\"; then start again"
     )]
     NoLogin,
+    /// A password that is guessed at once.
+    #[error("option \"password\" {}: it would be guessed soon; right would be a longer one that nobody else uses, such as four \
+         words by chance, or, much safer, a key in \"authorized_keys\"", Weak(*.0))]
+    Weak(Weakness),
     /// Keys were given and none of them is one.
     #[error(
         "none of the {} lines of \"authorized_keys\" can be used; right would be lines such as \
@@ -145,6 +150,20 @@ struct Listed<'a, T>(&'a [T]);
 impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|item| write!(f, "\n  - {item}"))
+    }
+}
+
+struct Weak(Weakness);
+
+impl fmt::Display for Weak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Weakness::Short(least) => write!(f, "has fewer than {least} characters"),
+            Weakness::UserName => f.write_str("is the user name, or little more"),
+            Weakness::Repeated => f.write_str("is one character again and again"),
+            Weakness::Run => f.write_str("is a run of neighbouring characters"),
+            Weakness::Known => f.write_str("is among those that are tried first"),
+        }
     }
 }
 

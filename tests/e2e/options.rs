@@ -435,3 +435,20 @@ fn a_folder_may_be_named_by_a_link() {
     server.run("touch /config/x").good();
     assert!(server.dir.join("elsewhere/x").exists());
 }
+
+#[test]
+fn a_password_that_is_guessed_at_once_stops_the_start() {
+    for (password, why) in [
+        ("root", "is the user name"),
+        ("12345678", "is a run"),
+        ("Passwort1", "tried first"),
+    ] {
+        let text = json!({ "password": password }).to_string();
+        let done = refused("options.json", Some(&text));
+        assert_eq!(done.code(), 2, "{done:?}");
+        assert!(
+            done.stderr.contains(why) && done.stderr.contains("right would be a longer one"),
+            "{done:?}"
+        );
+    }
+}

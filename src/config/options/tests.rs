@@ -168,11 +168,36 @@ fn keys_win_over_a_password_and_it_says_so() {
     .unwrap();
     assert_eq!(both.warnings, [Warning::PasswordIgnored]);
     assert!(both.options.password.is_none());
-    let only = read(r#"{"password": "secret"}"#).unwrap();
+    let only = read(r#"{"password": "a good secret"}"#).unwrap();
     assert_eq!(
         only.options.password.as_ref().map(|p| p.as_str()),
-        Some("secret")
+        Some("a good secret")
     );
+}
+
+#[test]
+fn a_password_that_is_guessed_at_once_stops_the_start() {
+    for (password, why) in [
+        ("root", "is the user name"),
+        ("x7#q", "fewer than 8 characters"),
+        ("zzzzzzzzzz", "one character again and again"),
+        ("12345678", "a run of neighbouring characters"),
+        ("Homeassistant1", "among those that are tried first"),
+    ] {
+        let said = problem(&format!(r#"{{"password": "{password}", "sftp": 1}}"#));
+        assert!(
+            said.contains(why) && said.contains("a key in \"authorized_keys\""),
+            "{said}"
+        );
+        assert!(
+            said.contains("\"sftp\""),
+            "with all else that is wrong: {said}"
+        );
+        assert!(password == "root" || !said.contains(password), "{said}");
+        // Where it is no way in, it is only said that it is not.
+        let both = format!(r#"{{"authorized_keys": ["{KEY}"], "password": "{password}"}}"#);
+        assert_eq!(read(&both).unwrap().warnings, [Warning::PasswordIgnored]);
+    }
 }
 
 #[test]
@@ -250,10 +275,16 @@ fn a_password_is_never_shown() {
             "{said}"
         );
     }
-    let a = read(r#"{"password": "a"}"#).unwrap().options.digest;
+    let a = read(r#"{"password": "one good secret"}"#)
+        .unwrap()
+        .options
+        .digest;
     assert_eq!(
         a,
-        read(r#"{"password": "b"}"#).unwrap().options.digest,
+        read(r#"{"password": "another secret"}"#)
+            .unwrap()
+            .options
+            .digest,
         "the digest is put on record"
     );
 }
