@@ -64,7 +64,11 @@ pub(super) fn configure(
 
 /// The methods that are announced, RFC 4252 §5.
 pub(super) fn methods(password: bool) -> MethodSet {
-    let all = [MethodKind::PublicKey, MethodKind::Password];
+    let all = [
+        MethodKind::PublicKey,
+        MethodKind::Password,
+        MethodKind::KeyboardInteractive,
+    ];
     MethodSet::from(if password { &all[..] } else { &all[..1] })
 }
 
@@ -148,6 +152,8 @@ mod tests {
     #[test]
     fn passwords_are_announced_only_where_they_are_a_way_in() {
         assert_eq!(&*methods(false), &[MethodKind::PublicKey]);
-        assert!(methods(true).contains(&MethodKind::Password));
+        let with = methods(true);
+        assert!(with.contains(&MethodKind::Password));
+        assert!(with.contains(&MethodKind::KeyboardInteractive));
     }
 }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use russh::MethodSet;
+use bytes::Bytes;
 use russh::server::{Auth, PublicKeyRequest};
+use russh::{MethodKind, MethodSet};
 use ssh_key::Signature;
 use tokio::time::{Instant, sleep_until};
+use zeroize::Zeroizing;
 
 use super::ending::End;
 use super::keys::{Judgement, Keys, KeysError};
 use super::run::Shared;
 use crate::policy::ssh::Limits;
-use crate::wire::Fault;
+use crate::wire::{Fault, PasswordMethod};
 
 /// The client's way to a login.
 pub(super) struct Authentication {
@@ -73,7 +75,8 @@ impl Authentication {
     pub(super) async fn password(&mut self, user: &str, password: &str) -> Result<Auth, KeysError> {
         let arrived = self.asked();
         self.attempt();
-        let judgement = self.keys.password(user, password).await?;
+        let by = PasswordMethod::Password;
+        let judgement = self.keys.password(user, password, by).await?;
         Ok(self.answer(judgement, arrived, self.failure_delay).await)
     }
 
@@ -134,10 +137,33 @@ impl Authentication {
         Ok(self.methods.clone())
     }
 
-    pub(super) async fn keyboard_interactive(&mut self, user: &str) -> Result<Auth, KeysError> {
-        self.fail(user, "keyboard-interactive", Fault::Method)
-            .await?;
-        Ok(self.rejection())
+    /// RFC 4256: a request is answered with the one question, whoever asks; the answer is judged as a password.
+    pub(super) async fn keyboard_interactive(
+        &mut self,
+        user: &str,
+        response: Option<impl Iterator<Item = Bytes>>,
+    ) -> Result<Auth, KeysError> {
+        let by = PasswordMethod::KeyboardInteractive;
+        if !self.methods.contains(&MethodKind::KeyboardInteractive) {
+            self.fail(user, by.name(), Fault::Method).await?;
+            return Ok(self.rejection());
+        }
+        let Some(mut answers) = response else {
+            self.asked();
+            return Ok(question());
+        };
+        let answer = match (answers.next(), answers.next()) {
+            (Some(answer), None) => String::from_utf8(answer.to_vec()).ok(),
+            (_, _) => None,
+        };
+        let Some(answer) = answer.map(Zeroizing::new) else {
+            self.fail(user, by.name(), Fault::Answers).await?;
+            return Ok(self.rejection());
+        };
+        let arrived = self.asked();
+        self.attempt();
+        let judgement = self.keys.password(user, &answer, by).await?;
+        Ok(self.answer(judgement, arrived, self.failure_delay).await)
     }
 
     pub(super) fn succeeded(&self) {
@@ -193,5 +219,14 @@ impl Authentication {
         let judgement = self.keys.failed(user, method, fault).await?;
         self.answer(judgement, arrived, self.failure_delay).await;
         Ok(())
+    }
+}
+
+/// What sshd asks for a password. What is typed is not to be shown.
+fn question() -> Auth {
+    Auth::Partial {
+        name: "".into(),
+        instructions: "".into(),
+        prompts: vec![("Password: ".into(), false)].into(),
     }
 }

@@ -183,9 +183,12 @@ impl Handler for Callbacks {
         &'a mut self,
         user: &str,
         _submethods: &str,
-        _response: Option<Response<'a>>,
+        response: Option<Response<'a>>,
     ) -> Result<Auth, TransportError> {
-        Ok(self.authentication.keyboard_interactive(user).await?)
+        Ok(self
+            .authentication
+            .keyboard_interactive(user, response)
+            .await?)
     }
 
     async fn auth_unsupported(

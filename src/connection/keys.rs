@@ -4,7 +4,7 @@ use tokio::time::timeout;
 use super::links::{AsyncLink, Slot};
 use crate::model::{Permits, cut};
 use crate::wire::limits::{AUTH_BLOB_BYTES, METHOD_BYTES, PASSWORD_BYTES, REPLY, USER_BYTES};
-use crate::wire::{ConnectionToKeys, Fault, KeysToConnection, Link, LinkError};
+use crate::wire::{ConnectionToKeys, Fault, KeysToConnection, Link, LinkError, PasswordMethod};
 
 /// keys' links as the warden renews them.
 pub(super) type KeysLink = Link<ConnectionToKeys, KeysToConnection>;
@@ -112,13 +112,15 @@ impl Keys {
         &mut self,
         user: &str,
         password: &str,
+        by: PasswordMethod,
     ) -> Result<Judgement, KeysError> {
         if user.len() > USER_BYTES || password.len() > PASSWORD_BYTES {
-            return self.failed(user, "password", Fault::Length).await;
+            return self.failed(user, by.name(), Fault::Length).await;
         }
         let request = ConnectionToKeys::Password {
             user: user.to_owned(),
             password: password.to_owned(),
+            by,
         };
         granted(self.ask(&request).await?)
     }
@@ -186,7 +188,7 @@ mod tests {
     async fn an_answer_of_another_kind_is_an_error() {
         let (mut keys, far) = pair();
         far.send(&KeysToConnection::Acceptable).unwrap();
-        let answer = keys.password("root", "x").await;
+        let answer = keys.password("root", "x", PasswordMethod::Password).await;
         assert!(matches!(answer, Err(KeysError::Answer)), "{answer:?}");
         far.send(&KeysToConnection::TooMany).unwrap();
         assert_eq!(
@@ -206,8 +208,9 @@ mod tests {
             far.send(&KeysToConnection::Refused).unwrap();
         }
         for judgement in [
-            keys.password("root", &text).await,
-            keys.password(&text, "x").await,
+            keys.password("root", &text, PasswordMethod::Password).await,
+            keys.password(&text, "x", PasswordMethod::KeyboardInteractive)
+                .await,
             keys.offer("root", &long).await,
             keys.public_key("root", b"id", &long, b"").await,
             keys.public_key("root", b"id", b"", &long).await,
@@ -216,7 +219,7 @@ mod tests {
         }
         for (name, method) in [
             (4, "password"),
-            (USER_BYTES, "password"),
+            (USER_BYTES, "keyboard-interactive"),
             (4, "publickey"),
             (4, "publickey"),
             (4, "publickey"),

@@ -84,6 +84,7 @@ impl Reason {
             Self::Fault(Fault::Method) => "the method is not offered",
             Self::Fault(Fault::PasswordChange) => "passwords are not changed here",
             Self::Fault(Fault::Length) => "longer than what is looked at",
+            Self::Fault(Fault::Answers) => "not one answer to the one question",
         }
     }
 }

@@ -137,12 +137,16 @@ impl Connection {
                 let shown = Shown::of(&request, Form::Signed, authority);
                 Ok(self.judged(verdict, "publickey", shown, authority))
             }
-            ConnectionToKeys::Password { user, mut password } => {
+            ConnectionToKeys::Password {
+                user,
+                mut password,
+                by,
+            } => {
                 let permitted = self.evidence().map(drop);
                 let outcomes = permitted.map(|()| {
                     self.locked_out(recordable).unwrap_or_else(|| {
                         let verdict = authority.password(&user, &password);
-                        self.judged(verdict, "password", Shown::by(user.as_bytes()), authority)
+                        self.judged(verdict, by.name(), Shown::by(user.as_bytes()), authority)
                     })
                 });
                 password.zeroize();

@@ -68,7 +68,9 @@ impl Attempt<'_> {
             Reason::Fault(Fault::PasswordChange) => {
                 "a change of password: change \"password\" of the options".to_owned()
             }
-            Reason::Malformed | Reason::OtherSession | Reason::Fault(Fault::Length) => {
+            Reason::Malformed
+            | Reason::OtherSession
+            | Reason::Fault(Fault::Length | Fault::Answers) => {
                 format!("{}: no client that works does this", self.reason.as_str())
             }
         };

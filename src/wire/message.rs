@@ -132,12 +132,14 @@ pub enum ConnectionToKeys {
         /// The encoded signature.
         signature: Vec<u8>,
     },
-    /// A password; RFC 4252 §8.
+    /// A password; RFC 4252 §8, RFC 4256.
     Password {
         /// The user name of the request.
         user: String,
         /// As sent.
         password: String,
+        /// How it was asked for.
+        by: PasswordMethod,
     },
     /// An attempt of which nothing is to be verified. It failed, and counts.
     Failed {
@@ -150,6 +152,26 @@ pub enum ConnectionToKeys {
     },
 }
 
+/// How a client gives a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PasswordMethod {
+    /// In its request, RFC 4252 §8.
+    Password,
+    /// As the answer to a question, RFC 4256.
+    KeyboardInteractive,
+}
+
+impl PasswordMethod {
+    /// The method's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::KeyboardInteractive => "keyboard-interactive",
+        }
+    }
+}
+
 /// What is wrong with an attempt by itself, whoever makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
@@ -159,6 +181,8 @@ pub enum Fault {
     PasswordChange,
     /// It is longer than what is looked at.
     Length,
+    /// It answers one question with none, several, or no text; RFC 4256 §3.4.
+    Answers,
 }
 
 /// What keys answers to a connection: one answer to each request, in order.

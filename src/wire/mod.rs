@@ -29,8 +29,8 @@ pub use link::{Incoming, Link, LinkError, Packet};
 pub use message::{
     AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,
     ConnectionToWarden, Fault, FrontToWarden, InitToConnection, KeysToConnection, KeysToWarden,
-    Phase, Refusal, ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit, WardenToBroker,
-    WardenToConnection, WardenToFront, WardenToKeys,
+    PasswordMethod, Phase, Refusal, ReportToAudit, Reporter, SessionFacts, Spawn, WardenToAudit,
+    WardenToBroker, WardenToConnection, WardenToFront, WardenToKeys,
 };
 pub use reading::{
     Form, Question, READ_BYTES, ReaderToBroker, SESSIONS_PATH, Search, Subject, Wanted, Whose,

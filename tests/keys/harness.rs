@@ -13,7 +13,7 @@ use hassio_sshd::model::{
 use hassio_sshd::sys::random;
 use hassio_sshd::wire::{
     AuditToPeer, AuthorizedKey, ConnectionToKeys, Event, Fault, KeysConfig, KeysToConnection,
-    KeysToWarden, Link, LinkError, Phase, Record, ReportToAudit, WardenToKeys,
+    KeysToWarden, Link, LinkError, PasswordMethod, Phase, Record, ReportToAudit, WardenToKeys,
 };
 use signature::{Signer, Verifier};
 use ssh_key::encoding::Encode;
@@ -302,6 +302,7 @@ pub(crate) fn password(user: &str, password: &str) -> ConnectionToKeys {
     ConnectionToKeys::Password {
         user: user.to_owned(),
         password: password.to_owned(),
+        by: PasswordMethod::Password,
     }
 }
 

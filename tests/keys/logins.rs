@@ -3,7 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hassio_sshd::model::{AuditFailure, ConfigAccess, Login, Permits, RecordingMode};
-use hassio_sshd::wire::{AuthorizedKey, KeysToConnection};
+use hassio_sshd::wire::{
+    AuthorizedKey, ConnectionToKeys, Event, Fault, KeysToConnection, PasswordMethod,
+};
 use sha2::{Digest, Sha256};
 use signature::Signer;
 use ssh_key::encoding::Encode;
@@ -11,8 +13,8 @@ use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
 use ssh_key::{EcdsaCurve, HashAlg, PrivateKey, Signature};
 
 use crate::harness::{
-    Client, Kernel, Server, authorized, blob, ed25519, evidence, offer, password, request, sign,
-    signed,
+    Client, Kernel, Server, authorized, blob, ed25519, evidence, failed, offer, password, request,
+    sign, signed,
 };
 
 #[test]
@@ -322,6 +324,62 @@ fn what_a_line_says_is_granted() {
     );
     assert_eq!(grant.command.as_deref(), Some("hassio info"));
     assert_eq!(grant.environment, [("KEY_A".to_owned(), "b".to_owned())]);
+}
+
+/// The one question of RFC 4256 is the password's.
+#[test]
+fn an_answer_is_judged_as_a_password_and_named_as_an_answer() {
+    let server = Server::new(Vec::new(), Some("right"));
+    let client = server.connect();
+    let answer = |word: &str| {
+        client.ask(&ConnectionToKeys::Password {
+            user: "root".to_owned(),
+            password: word.to_owned(),
+            by: PasswordMethod::KeyboardInteractive,
+        })
+    };
+    assert_eq!(answer("wrong"), KeysToConnection::Refused);
+    let none = failed("keyboard-interactive", Fault::Answers);
+    assert_eq!(client.ask(&none), KeysToConnection::Refused);
+    assert_eq!(answer("right"), KeysToConnection::Granted(Permits::all()));
+    server.granted();
+    let methods: Vec<_> = server
+        .records()
+        .iter()
+        .map(|record| match &record.event {
+            Event::AuthAttempt { method, n, .. } => (method.clone(), *n),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let method = || "keyboard-interactive".to_owned();
+    assert_eq!(methods, [(method(), 1), (method(), 2), (method(), 3)]);
+    let reasons = server.reasons();
+    assert_eq!(
+        reasons,
+        [
+            "wrong password",
+            "not one answer to the one question",
+            "good password"
+        ]
+    );
+
+    // Both ways count together.
+    let server = Server::new(Vec::new(), Some("right"));
+    let client = server.connect();
+    for n in 0..6 {
+        let by = [
+            PasswordMethod::Password,
+            PasswordMethod::KeyboardInteractive,
+        ][n % 2];
+        let (user, password) = ("root".to_owned(), "wrong".to_owned());
+        let answer = client.ask(&ConnectionToKeys::Password { user, password, by });
+        let expected = if n < 5 {
+            KeysToConnection::Refused
+        } else {
+            KeysToConnection::TooMany
+        };
+        assert_eq!(answer, expected, "{n}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::harness::{
 
 mod attempts;
 mod bounds;
+mod interactive;
 mod lines;
 mod refusals;
 mod sources;
@@ -99,8 +100,18 @@ fn an_agent_with_many_keys_gets_in() {
 
 /// A connection with a password from asyncssh or, here, from ssh through SSH_ASKPASS.
 fn with_password(server: &Server, user: &str, password: &str) -> Done {
+    with_answer(server, "password", user, password)
+}
+
+/// The same by this method. What was asked is in `client/asked`.
+fn with_answer(server: &Server, method: &str, user: &str, password: &str) -> Done {
     let ask = server.dir.join("client/ask");
-    std::fs::write(&ask, format!("#!/bin/sh\necho '{password}'\n")).unwrap();
+    let asked = server.dir.join("client/asked");
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$1\" >{}\necho '{password}'\n",
+        asked.display()
+    );
+    std::fs::write(&ask, script).unwrap();
     std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut ssh = server.client("ssh");
     let options = server.ssh_options();
@@ -110,7 +121,7 @@ fn with_password(server: &Server, user: &str, password: &str) -> Done {
         .args(&options[4..]);
     ssh.args([
         "-o",
-        "PreferredAuthentications=password",
+        &format!("PreferredAuthentications={method}"),
         "-o",
         "NumberOfPasswordPrompts=1",
         "-o",

@@ -7,11 +7,11 @@ use hassio_sshd::model::{
 use hassio_sshd::wire::{
     AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig, BrokerToWarden,
     ConnectionToInit, ConnectionToKeys, Event, Fault, Form, FrontConfig, FrontToWarden,
-    InitToConnection, KeysConfig, KeysToConnection, KeysToWarden, Omission, OwnRole, Phase,
-    Question, ReaderConfig, ReaderToBroker, Record, RecordingEvent, RecordingPart, RecordingStart,
-    Refusal, ReportToAudit, Reporter, Search, SessionEnd, SessionFacts, Spawn, Stream, Subject,
-    Wanted, WardenConfig, WardenToAudit, WardenToBroker, WardenToConnection, WardenToFront,
-    WardenToKeys, Whose,
+    InitToConnection, KeysConfig, KeysToConnection, KeysToWarden, Omission, OwnRole,
+    PasswordMethod, Phase, Question, ReaderConfig, ReaderToBroker, Record, RecordingEvent,
+    RecordingPart, RecordingStart, Refusal, ReportToAudit, Reporter, Search, SessionEnd,
+    SessionFacts, Spawn, Stream, Subject, Wanted, WardenConfig, WardenToAudit, WardenToBroker,
+    WardenToConnection, WardenToFront, WardenToKeys, Whose,
 };
 
 use super::message;
@@ -180,6 +180,7 @@ fn of_keys() {
             ConnectionToKeys::Password {
                 user: "root".to_owned(),
                 password: "grüße".to_owned(),
+                by: PasswordMethod::KeyboardInteractive,
             },
         ),
         (
