@@ -9,13 +9,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hassio_sshd::config::{Configs, Environment, Offered, Options, ServeArguments, time_zone};
+use hassio_sshd::config::{
+    Configs, Environment, Offered, Options, ServeArguments, key_summary, time_zone,
+};
 use hassio_sshd::keys;
 use hassio_sshd::policy::sandbox::Sandbox;
 use hassio_sshd::sys::directory::Directory;
 use hassio_sshd::sys::net::{self, Listening};
 use hassio_sshd::sys::{Errno, descriptor, lock, process, wait};
-use hassio_sshd::wire;
+use hassio_sshd::wire::{self, KeysConfig};
 use nix::unistd::{Gid, Uid, fchown};
 
 use crate::folders::{self, FolderError};
@@ -119,6 +121,7 @@ pub(crate) fn check(arguments: &ServeArguments) -> u8 {
         tracing::error!("{}", line(&error));
         return error.status();
     }
+    say_logins(&configs.keys);
     let data_dir = configs.warden.data_dir.clone();
     let prepared = open_init().map_err(|error| line(&error)).and_then(|init| {
         let tag = format!("hassio-sshd-check-{}", std::process::id());
@@ -148,6 +151,18 @@ pub(crate) fn check(arguments: &ServeArguments) -> u8 {
             tracing::error!("{why}");
             FAILURE
         }
+    }
+}
+
+/// Who may log in, and what each of them may do.
+fn say_logins(keys: &KeysConfig) {
+    let mut out = std::io::stdout().lock();
+    let mut say = |mark: &str, text: String| writeln!(out, "{mark} {text}").is_ok();
+    for key in &keys.authorized_keys {
+        say("key:         ", key_summary(key));
+    }
+    if keys.password.is_some() {
+        say("password:    ", format!("as {}", keys.default_role));
     }
 }
 

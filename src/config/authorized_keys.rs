@@ -15,6 +15,9 @@ use crate::wire::AuthorizedKey;
 use crate::wire::limits::AUTH_BLOB_BYTES;
 
 mod options;
+mod summary;
+
+pub use summary::summary;
 
 /// The key types that may log in; sshd(8) writes them so.
 const KEY_TYPES: [&str; 7] = [

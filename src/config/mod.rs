@@ -16,7 +16,9 @@ mod problem;
 mod roles;
 mod value;
 
-pub use authorized_keys::{KeyLineError, KeyLines, Rules, parse as parse_authorized_keys};
+pub use authorized_keys::{
+    KeyLineError, KeyLines, Rules, parse as parse_authorized_keys, summary as key_summary,
+};
 pub use command::{
     Arguments, AuditArguments, AuditCommand, Command, EraseArguments, ExportArguments,
     ExportFormat, FilterArguments, ListArguments, ReplayArguments, ServeArguments, ShowArguments,

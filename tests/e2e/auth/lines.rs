@@ -6,7 +6,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::with_key;
-use crate::harness::{Done, Server, Setup, app, eventually, feed, finish, have, make_key, public};
+use crate::harness::{
+    Done, Server, Setup, app, eventually, feed, finish, have, make_key, public, server_command,
+};
 
 /// A server with a key for each of these options, beside the usual one.
 struct Keyed(Server);
@@ -387,4 +389,34 @@ fn switches_of_forwarding_are_taken_and_nothing_is_forwarded() {
         &["true"],
     );
     assert_eq!(done.code(), 255, "{done:?}");
+}
+
+#[test]
+fn check_says_in_a_line_what_each_key_may_do() {
+    let keyed = Keyed::new(&[
+        (
+            "home",
+            "command=\"hassio core restart\",from=\"192.168.1.0/24\"",
+        ),
+        ("old", "expiry-time=20200101Z,role=admin"),
+    ]);
+    let server = keyed.0;
+    let done = finish(server_command("check", &server.into_dir()));
+    let keys: Vec<&str> = done
+        .good()
+        .lines()
+        .filter_map(|line| line.strip_prefix("key:          SHA256:"))
+        .collect();
+    assert_eq!(keys.len(), 3, "{done:?}");
+    assert!(
+        keys[0].ends_with(": as operator, shared network"),
+        "{keys:?}"
+    );
+    let home = ": as operator, shared network; from 192.168.1.0/24 only; runs \"hassio core restart\" alone; no terminal, \
+         no port forwarding, no agent forwarding, no X11 forwarding";
+    assert!(keys[1].ends_with(home), "{keys:?}");
+    assert!(
+        keys[2].ends_with(": as admin, shared network; EXPIRED at 2020-01-01T00:00:00Z"),
+        "{keys:?}"
+    );
 }
