@@ -53,6 +53,7 @@ pub const TYPES: &[Type] = types![
     ReaderConfig,
     Question,
     ReaderToBroker,
+    Terms,
 ];
 
 /// Reads a message of one type.

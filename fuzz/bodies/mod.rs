@@ -7,9 +7,11 @@
     reason = "a target says what is wrong by failing"
 )]
 
+pub mod authorized_keys;
 pub mod codec;
 mod heap;
 mod input;
+pub mod publickey;
 pub mod record;
 pub mod recording;
 pub mod sftp;

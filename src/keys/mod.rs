@@ -12,7 +12,7 @@ mod host;
 mod memory;
 mod pace;
 mod refusals;
-mod request;
+pub mod request;
 mod serve;
 mod trail;
 

@@ -1,3 +1,5 @@
+//! What a client signs to log in with a key, RFC 4252 §7. Public for its fuzz target alone.
+
 use crate::wire::limits::AUTH_BLOB_BYTES;
 
 /// SSH_MSG_USERAUTH_REQUEST, RFC 4252 §6.
@@ -5,15 +7,18 @@ const USERAUTH_REQUEST: u8 = 50;
 
 /// What a request says; RFC 4252 §7.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Request<'b> {
-    pub(super) user: &'b [u8],
-    pub(super) algorithm: &'b str,
-    pub(super) blob: &'b [u8],
+pub struct Request<'b> {
+    /// The user name, as sent.
+    pub user: &'b [u8],
+    /// By what it is signed, such as `rsa-sha2-256`.
+    pub algorithm: &'b str,
+    /// The public key or certificate.
+    pub blob: &'b [u8],
 }
 
 /// Whether a signature comes with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// The question whether a key would do.
     Query,
     /// What is signed.
@@ -21,8 +26,10 @@ pub(super) enum Form {
 }
 
 impl<'b> Request<'b> {
-    /// Reads a request for the service `ssh-connection` by the method `publickey` in this form, and nothing else.
-    pub(super) fn parse(bytes: &'b [u8], form: Form) -> Option<Self> {
+    /// Reads a request for the service `ssh-connection` by the method `publickey` in this form, and nothing else. None for
+    /// anything more, less or longer than `AUTH_BLOB_BYTES`.
+    #[must_use]
+    pub fn parse(bytes: &'b [u8], form: Form) -> Option<Self> {
         if bytes.len() > AUTH_BLOB_BYTES {
             return None;
         }

@@ -113,6 +113,30 @@ fn the_codec_stands_its_seeds() {
     replayed("codec", bodies::codec::run, 200);
 }
 
+#[test]
+fn the_parser_of_authorized_keys_stands_its_seeds() {
+    replayed("authorized_keys", bodies::authorized_keys::run, 500);
+}
+
+#[test]
+fn the_reader_of_publickey_requests_stands_its_seeds() {
+    replayed("publickey", bodies::publickey::run, 2000);
+}
+
+/// Else the targets would look at what is refused alone.
+#[test]
+fn seeds_of_logins_are_read() {
+    use hassio_sshd::keys::request::{Form, Request};
+    let requests = seeds_of("publickey");
+    let read = |form| {
+        requests
+            .iter()
+            .filter(|(_, seed)| Request::parse(seed, form).is_some())
+            .count()
+    };
+    assert_eq!((read(Form::Query), read(Form::Signed)), (1, 2));
+}
+
 /// Else the target would look at broken trails alone.
 #[test]
 fn a_seed_of_a_trail_verifies() {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::bodies::codec::TYPES;
 
+mod logins;
 mod messages;
 
 /// As in `fuzz/bodies/trail.rs`.
@@ -37,7 +38,13 @@ fn seeds_are_written() {
     files.sort();
     records(&audit, &files);
     recordings(&files);
+}
+
+#[test]
+#[ignore = "writes into fuzz/seeds; run by scripts/fuzz-seeds"]
+fn seeds_that_need_no_trail_are_written() {
     messages::written();
+    logins::written();
 }
 
 fn walk(at: &Path, found: &mut Vec<PathBuf>) {

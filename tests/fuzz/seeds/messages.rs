@@ -6,12 +6,12 @@ use hassio_sshd::model::{
 };
 use hassio_sshd::wire::{
     AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig, BrokerToWarden,
-    ConnectionToInit, ConnectionToKeys, Event, Fault, Form, FrontConfig, FrontToWarden,
+    ConnectionToInit, ConnectionToKeys, Event, Fault, Forced, Form, FrontConfig, FrontToWarden,
     InitToConnection, KeysConfig, KeysToConnection, KeysToWarden, Omission, OwnRole,
     PasswordMethod, Phase, Question, ReaderConfig, ReaderToBroker, Record, RecordingEvent,
     RecordingPart, RecordingStart, Refusal, ReportToAudit, Reporter, Search, SessionEnd,
-    SessionFacts, Spawn, Stream, Subject, Wanted, WardenConfig, WardenToAudit, WardenToBroker,
-    WardenToConnection, WardenToFront, WardenToKeys, Whose,
+    SessionFacts, Spawn, Stream, Subject, Terms, Wanted, WardenConfig, WardenToAudit,
+    WardenToBroker, WardenToConnection, WardenToFront, WardenToKeys, Whose,
 };
 
 use super::message;
@@ -205,6 +205,8 @@ fn of_keys() {
         "Acceptable",
         &KeysToConnection::Acceptable,
     );
+    let granted = KeysToConnection::Granted(permits());
+    message("KeysToConnection", "Granted", &granted);
     message("KeysToConnection", "TooMany", &KeysToConnection::TooMany);
     let connection = WardenToKeys::Connection {
         cid,
@@ -360,6 +362,17 @@ fn of_broker_and_init() {
         terminal: true,
     });
     message("ConnectionToInit", "Spawn", &spawn);
+    let terms = Terms {
+        terminal: false,
+        forced: Some(Forced {
+            path: "/bin/bash".to_owned(),
+            arguments: vec![b"bash".to_vec(), b"-c".to_vec(), b"hassio info".to_vec()],
+            environment: vec![("HOME".to_owned(), "/root".to_owned())],
+            names: vec!["LC_*".to_owned(), "TERM".to_owned()],
+            directory: "/root".to_owned(),
+        }),
+    };
+    message("Terms", "forced", &terms);
     let signal = ConnectionToInit::Signal {
         channel,
         signal: Signal::Hup,
