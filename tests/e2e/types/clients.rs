@@ -67,6 +67,29 @@ c.connect('127.0.0.1', int(sys.argv[1]), 'root', key_filename=sys.argv[2], allow
 t = c.get_transport()
 ";
 
+/// What was asked for where the key's line says what runs.
+pub fn what_a_forced_command_leaves() -> Proved {
+    let server = Server::start();
+    let key = public(&server.dir.join("client/key"));
+    let mut server = Server::at(
+        server.into_dir(),
+        Setup {
+            options: json!({ "authorized_keys": [format!("command=\"exit 3\" {key}")] }),
+            ..Setup::default()
+        },
+    );
+    assert_eq!(server.run("echo x").code(), 3);
+    closed(&server, 1);
+    assert!(server.stop().success());
+    let trail = Trail::of(&server);
+    let asked =
+        json!({"request": "exec", "command": "echo x", "bytes": 6, "sha256": sha256("echo x")});
+    trail.has("exec", json!(true), json!({
+        "command": "exit 3", "bytes": 6, "sha256": sha256("exit 3"), "pid": "<n+>", "asked": asked,
+    }));
+    trail.proved()
+}
+
 /// Programs, terminals, variables, signals, files, and what is refused of a client that has logged in.
 pub fn what_clients_do() -> Proved {
     let mut server = Server::start();
@@ -153,7 +176,7 @@ c.close(); print('ok')
         json!({"name": "LANG", "value": "C.UTF-8"}),
     );
     trail.has("env", json!(false), json!({"name": "SECRET"}));
-    let exec = json!({"command": line, "bytes": line.len(), "sha256": sha256(line), "pid": "<n+>", "asked": null});
+    let exec = json!({"command": line, "bytes": line.len(), "sha256": sha256(line), "pid": "<n+>"});
     let exec = trail.has("exec", json!(true), exec);
     let stream = |bytes: &str| json!({"bytes": bytes.len(), "sha256_first_mib": sha256(bytes)});
     let usage = json!({"cpu_us": "<n>", "max_rss_kib": "<n+>"});

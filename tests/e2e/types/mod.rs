@@ -29,8 +29,9 @@ fn every_type_of_record_is_made_and_has_the_members_of_the_page() {
     if crate::clients::python().is_none() {
         return;
     }
-    let scenarios: [Scenario; 7] = [
+    let scenarios: [Scenario; 8] = [
         ("clients", clients::what_clients_do),
+        ("forced", clients::what_a_forced_command_leaves),
         ("strangers", clients::who_does_not_log_in),
         ("calls", clients::what_the_broker_is_asked),
         ("looks", clients::who_looks_and_who_kills),
