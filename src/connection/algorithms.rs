@@ -58,6 +58,8 @@ pub(super) fn configure(
         keepalive_interval: Some(Duration::from_secs(limits.keepalive_s)),
         keepalive_max: limits.keepalive_missed,
         nodelay: true,
+        // Without them OpenSSH's client does not hide the rhythm of what is typed.
+        answer_pings: true,
         ..Config::default()
     })
 }
