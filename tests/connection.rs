@@ -109,6 +109,7 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
                 ConnectionToKeys::Password { .. } | ConnectionToKeys::Failed { .. } => {
                     KeysToConnection::TooMany
                 }
+                ConnectionToKeys::Prove { .. } => KeysToConnection::Unproven,
             };
             keys_end.send(&answer).unwrap();
         }

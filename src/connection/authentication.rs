@@ -63,6 +63,14 @@ impl Authentication {
         self.keys.sign(exchange_hash).await
     }
 
+    /// keys proves that host keys are this server's, if they are.
+    pub(super) async fn prove(
+        &mut self,
+        host_keys: Vec<Vec<u8>>,
+    ) -> Result<Option<Vec<Vec<u8>>>, KeysError> {
+        self.keys.prove(host_keys).await
+    }
+
     pub(super) async fn none(&mut self, user: &str) -> Result<Auth, KeysError> {
         // Clients begin so, to learn the methods (RFC 4252 §5.2): nothing was tried. Later it is a guess like any other.
         if self.asked {

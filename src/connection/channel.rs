@@ -174,6 +174,11 @@ impl Channel {
         hold(&self.requests).master = master;
     }
 
+    /// Whether its program runs in a terminal.
+    pub(super) fn has_terminal(&self) -> bool {
+        hold(&self.requests).master.is_some()
+    }
+
     /// Where new sizes are recorded from now on.
     pub(super) fn set_tape(&self, tape: Option<Tape>) {
         hold(&self.requests).tape = tape;

@@ -12,6 +12,7 @@ use ssh_key::Signature;
 
 use super::authentication::Authentication;
 use super::channel::{Channel, Resized, Setting, is_runnable};
+use super::extensions::{self, Extensions};
 use super::keys::{Keys, KeysError};
 use super::report::Rate;
 use super::run::Shared;
@@ -32,6 +33,7 @@ const WORD_BYTES: usize = 256;
 pub(super) struct Callbacks {
     shared: Arc<Shared>,
     authentication: Authentication,
+    extensions: Extensions,
     banner: Option<String>,
     window_bytes: u32,
     wishes: Rate,
@@ -51,10 +53,12 @@ impl Callbacks {
         shared: Arc<Shared>,
         keys: Keys,
         methods: MethodSet,
+        host_key: Vec<u8>,
         banner: &str,
         limits: &Limits,
     ) -> Self {
         Self {
+            extensions: Extensions::new(vec![host_key]),
             authentication: Authentication::new(Arc::clone(&shared), keys, methods, limits),
             shared,
             banner: (!banner.is_empty()).then(|| with_line_ends(banner)),
@@ -199,9 +203,32 @@ impl Handler for Callbacks {
         Ok(Some(self.authentication.unsupported(user, method).await?))
     }
 
-    async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), TransportError> {
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), TransportError> {
         self.authentication.succeeded();
-        Ok(())
+        let host_keys = self.extensions.announcement();
+        Ok(session.global_request(extensions::HOST_KEYS, &host_keys)?)
+    }
+
+    async fn global_request(
+        &mut self,
+        name: &str,
+        data: &[u8],
+        _session: &mut Session,
+    ) -> Result<Option<Vec<u8>>, TransportError> {
+        match name {
+            extensions::NO_MORE_SESSIONS => {
+                self.extensions.end_sessions();
+                Ok(Some(Vec::new()))
+            }
+            extensions::PROVE_HOST_KEYS => match self.extensions.asked_to_prove(data) {
+                Some(host_keys) => {
+                    let signatures = self.authentication.prove(host_keys).await?;
+                    Ok(signatures.map(|signatures| extensions::strings(&signatures)))
+                }
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
     }
 
     async fn channel_open_session(
@@ -211,6 +238,16 @@ impl Handler for Callbacks {
         _session: &mut Session,
     ) -> Result<(), TransportError> {
         let id = channel.id();
+        if !self.extensions.more_sessions() {
+            let kind = "session".to_owned();
+            let reason = "the client wanted no more sessions".to_owned();
+            self.report_wish(id, Event::ChannelRefuse { kind, reason }, Outcome::Bad)
+                .await;
+            reply
+                .reject(ChannelOpenFailure::AdministrativelyProhibited)
+                .await;
+            return Ok(());
+        }
         let (read_half, writer) = channel.split();
         // Input comes through `data`; an unread half would stop the connection after 100 messages.
         drop(read_half);
@@ -476,6 +513,22 @@ impl Handler for Callbacks {
         session: &mut Session,
     ) -> Result<(), TransportError> {
         Ok(session.channel_failure(channel)?)
+    }
+
+    async fn break_request(
+        &mut self,
+        channel: ChannelId,
+        _length_ms: u32,
+        session: &mut Session,
+    ) -> Result<(), TransportError> {
+        // tcsendbreak(3), which sshd calls, does nothing on a pseudo-terminal of Linux: there is no line to break. So all that
+        // is left of it is the answer.
+        let of = self.shared.channel(channel);
+        if of.is_some_and(|of| of.has_terminal()) {
+            Ok(session.channel_success(channel)?)
+        } else {
+            Ok(session.channel_failure(channel)?)
+        }
     }
 
     async fn signal(

@@ -140,6 +140,23 @@ impl Keys {
         refusal(&self.ask(&request).await?)
     }
 
+    /// Has it proven that host keys are this server's: the signatures, or none where that cannot be.
+    pub(super) async fn prove(
+        &mut self,
+        host_keys: Vec<Vec<u8>>,
+    ) -> Result<Option<Vec<Vec<u8>>>, KeysError> {
+        let count = host_keys.len();
+        match self.ask(&ConnectionToKeys::Prove { host_keys }).await {
+            Ok(KeysToConnection::Proven(signatures)) if signatures.len() == count => {
+                Ok(Some(signatures))
+            }
+            // A keys that is being restarted will not know the session identifier.
+            Ok(KeysToConnection::Unproven) | Err(KeysError::Link(_)) => Ok(None),
+            Ok(_) => Err(KeysError::Answer),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn ask(&mut self, request: &ConnectionToKeys) -> Result<KeysToConnection, KeysError> {
         if let Some(link) = self.renewed.take() {
             self.link = AsyncLink::new(link)?;
@@ -171,7 +188,9 @@ fn refusal(answer: &KeysToConnection) -> Result<Judgement, KeysError> {
         KeysToConnection::TooMany => Ok(Judgement::Last),
         KeysToConnection::Signed(_)
         | KeysToConnection::Acceptable
-        | KeysToConnection::Granted(_) => Err(KeysError::Answer),
+        | KeysToConnection::Granted(_)
+        | KeysToConnection::Proven(_)
+        | KeysToConnection::Unproven => Err(KeysError::Answer),
     }
 }
 

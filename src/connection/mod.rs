@@ -10,6 +10,7 @@ mod algorithms;
 mod authentication;
 mod channel;
 mod ending;
+mod extensions;
 mod handler;
 mod io;
 mod keys;

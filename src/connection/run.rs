@@ -276,6 +276,7 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
         Arc::clone(&shared),
         keys,
         methods,
+        start.host_key,
         &config.banner,
         &policy.ssh.limits,
     );

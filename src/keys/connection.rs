@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::refusals::{Attempt, Tried};
 use super::request::{Form, Request};
 use crate::model::{ConnectionId, Grant, Login, escape};
-use crate::wire::limits::METHOD_BYTES;
+use crate::wire::limits::{HOST_KEYS, METHOD_BYTES, PROOFS};
 use crate::wire::{ConnectionToKeys, Event, KeysToConnection, Outcome, Phase};
 
 /// Attempts of any kind; MaxAuthTries of sshd_config(5).
@@ -31,6 +31,7 @@ pub(super) struct Connection {
     offers: u32,
     too_many: u32,
     attempts: u32,
+    proofs: u32,
     tried: Tried,
     pace: Pace,
 }
@@ -59,6 +60,11 @@ pub(super) enum Then {
     Answer(KeysToConnection),
     /// Sign, but not before this time.
     Sign(Vec<u8>, Instant),
+    /// Prove these host keys to the connection with this session identifier.
+    Prove {
+        session_id: Vec<u8>,
+        host_keys: Vec<Vec<u8>>,
+    },
     /// Close the link: it was told often enough.
     Close(KeysToConnection),
 }
@@ -76,6 +82,12 @@ pub(super) enum Violation {
     EarlyEvidence,
     #[error("evidence after the login")]
     LateEvidence,
+    #[error("a request for proof of host keys before the login")]
+    EarlyProof,
+    #[error("a request for proof of {0} host keys")]
+    HostKeys(usize),
+    #[error("too many requests for proof of host keys")]
+    Proofs,
 }
 
 impl Connection {
@@ -92,6 +104,7 @@ impl Connection {
             offers: 0,
             too_many: 0,
             attempts: 0,
+            proofs: 0,
             tried: Tried::default(),
             pace: Pace::default(),
         }
@@ -164,6 +177,7 @@ impl Connection {
                     self.judged(verdict, &method, Shown::by(user.as_bytes()), authority)
                 }))
             }
+            ConnectionToKeys::Prove { host_keys } => self.prove(host_keys),
         }
     }
 
@@ -203,6 +217,26 @@ impl Connection {
             address: self.address,
             now: seconds.unwrap_or(i64::MAX),
         }
+    }
+
+    fn prove(&mut self, host_keys: Vec<Vec<u8>>) -> Result<Outcomes, Violation> {
+        if self.stage != Stage::Established {
+            return Err(Violation::EarlyProof);
+        }
+        if !(1..=HOST_KEYS).contains(&host_keys.len()) {
+            return Err(Violation::HostKeys(host_keys.len()));
+        }
+        if self.proofs >= PROOFS {
+            return Err(Violation::Proofs);
+        }
+        self.proofs += 1;
+        Ok(Outcomes::only(match &self.session_id {
+            Some(session_id) => Then::Prove {
+                session_id: session_id.clone(),
+                host_keys,
+            },
+            None => Then::Answer(KeysToConnection::Unproven),
+        }))
     }
 
     /// The session identifier, if this connection may show evidence now.

@@ -11,6 +11,7 @@ mod error;
 mod host;
 mod memory;
 mod pace;
+mod proof;
 mod refusals;
 pub mod request;
 mod serve;

@@ -10,6 +10,7 @@ use super::connection::{Connection, Outcomes, Recordable, Then};
 use super::error::KeysError;
 use super::host;
 use super::memory::{REMEMBERED, SignedHashes};
+use super::proof;
 use super::refusals::Refusals;
 use super::trail::Trail;
 use crate::model::Peer;
@@ -280,6 +281,13 @@ impl Room {
                 Ok(Err(Leave))
             }
             Then::Sign(hash, due) if due <= now => self.answer_hash(guest, &hash),
+            Then::Prove {
+                session_id,
+                host_keys,
+            } => {
+                let answer = self.prove(&session_id, &host_keys)?;
+                Ok(answer_with(guest, &answer))
+            }
             Then::Sign(hash, due) => {
                 guest.waits = Some((hash, due));
                 Ok(Ok(()))
@@ -302,14 +310,36 @@ impl Room {
     }
 
     fn answer_hash(&self, guest: &Guest, hash: &[u8]) -> Result<Result<(), Leave>, KeysError> {
-        let signature = self
-            .keys
-            .host
-            .try_sign(hash)
+        let signature = self.signature(hash)?;
+        Ok(answer_with(guest, &KeysToConnection::Signed(signature)))
+    }
+
+    /// Signs for each of `host_keys`, if all are this server's.
+    fn prove(
+        &self,
+        session_id: &[u8],
+        host_keys: &[Vec<u8>],
+    ) -> Result<KeysToConnection, KeysError> {
+        let encode = |source| KeysError::Encode { source };
+        let ours = self.keys.host.public_key().to_bytes().map_err(encode)?;
+        let mut signatures = Vec::new();
+        for host_key in host_keys {
+            if *host_key != ours {
+                return Ok(KeysToConnection::Unproven);
+            }
+            let message = proof::message(session_id, &ours).map_err(encode)?;
+            signatures.push(self.signature(&message)?);
+        }
+        Ok(KeysToConnection::Proven(signatures))
+    }
+
+    /// The encoded signature of the host key.
+    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, KeysError> {
+        let signed = self.keys.host.try_sign(message);
+        signed
             .map_err(|_| ssh_key::Error::Crypto)
             .and_then(|signature| Ok(signature.encode_vec()?))
-            .map_err(|source| KeysError::Encode { source })?;
-        Ok(answer_with(guest, &KeysToConnection::Signed(signature)))
+            .map_err(|source| KeysError::Encode { source })
     }
 }
 

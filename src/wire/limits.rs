@@ -30,6 +30,12 @@ pub const PASSWORD_BYTES: usize = 1024;
 /// The longest key blob, signed request or signature: an RSA key of 16384 bits and its certificate fit.
 pub const AUTH_BLOB_BYTES: usize = 16 * 1024;
 
+/// How many host keys are proven at once, and how often on one connection: OpenSSH's client asks once, for those that are
+/// new to it.
+pub const HOST_KEYS: usize = 4;
+/// See [`HOST_KEYS`].
+pub const PROOFS: u32 = 4;
+
 /// Open channels on one connection; sshd_config(5) MaxSessions is 10.
 pub const CHANNELS: usize = 16;
 

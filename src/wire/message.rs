@@ -150,6 +150,12 @@ pub enum ConnectionToKeys {
         /// Why there is nothing to verify.
         fault: Fault,
     },
+    /// Prove that these host keys are this server's, to a client that has logged in; `hostkeys-prove-00@openssh.com` of
+    /// OpenSSH's PROTOCOL. keys composes what is signed.
+    Prove {
+        /// SSH blobs, RFC 4253 §6.6: one at least, and no more than `limits::HOST_KEYS`.
+        host_keys: Vec<Vec<u8>>,
+    },
 }
 
 /// How a client gives a password.
@@ -198,6 +204,10 @@ pub enum KeysToConnection {
     Refused,
     /// It may not: too many.
     TooMany,
+    /// The encoded signatures that prove host keys: one for each that was asked about, in order.
+    Proven(Vec<Vec<u8>>),
+    /// One of them is not this server's, or keys was restarted and does not know the session identifier.
+    Unproven,
 }
 
 /// Whether a connection may still log in.

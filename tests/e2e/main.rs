@@ -18,6 +18,7 @@ mod budget;
 mod clients;
 mod conformance;
 mod escape;
+mod extensions;
 mod flood;
 mod full_disk;
 mod harness;

@@ -84,7 +84,7 @@ pub(crate) fn authorized(blob: Vec<u8>) -> AuthorizedKey {
 pub(crate) struct Server {
     warden: Option<Link<WardenToKeys, KeysToWarden>>,
     pub(crate) audit: Link<AuditToPeer, ReportToAudit>,
-    host: PublicKey,
+    pub(crate) host: PublicKey,
     data_dir: PathBuf,
     thread: Option<JoinHandle<Result<(), KeysError>>>,
     seen: Mutex<Vec<Record>>,

@@ -10,4 +10,5 @@
 mod bounds;
 mod harness;
 mod logins;
+mod proofs;
 mod refusals;

@@ -191,6 +191,12 @@ fn of_keys() {
                 fault: Fault::Method,
             },
         ),
+        (
+            "Prove",
+            ConnectionToKeys::Prove {
+                host_keys: vec![blob(), vec![1]],
+            },
+        ),
     ];
     for (name, asked) in asked {
         message("ConnectionToKeys", name, &asked);
@@ -208,6 +214,8 @@ fn of_keys() {
     let granted = KeysToConnection::Granted(permits());
     message("KeysToConnection", "Granted", &granted);
     message("KeysToConnection", "TooMany", &KeysToConnection::TooMany);
+    let proven = KeysToConnection::Proven(vec![vec![5; 83], vec![]]);
+    message("KeysToConnection", "Proven", &proven);
     let connection = WardenToKeys::Connection {
         cid,
         peer,
