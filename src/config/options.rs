@@ -31,7 +31,7 @@ const RECORDING_DAYS: u32 = 30;
 const RECORDING_MIB: u32 = 1024;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 20] = [
+pub(super) const NAMES: [&str; 21] = [
     "authorized_keys",
     "password",
     "username",
@@ -50,6 +50,7 @@ pub(super) const NAMES: [&str; 20] = [
     "banner",
     "allow_from",
     "penalty_exempt",
+    "compatibility_mode",
     "log_level",
     "read_only_without_idmap",
 ];
@@ -92,6 +93,8 @@ pub struct Options {
     pub allow_from: Vec<AddressBlock>,
     /// From where what does not log in is not held against anybody.
     pub penalty_exempt: Vec<AddressBlock>,
+    /// Whether old clients are let in.
+    pub compatibility_mode: bool,
     /// How much is logged.
     pub log_level: LogLevel,
     /// Whether a `/config` that cannot be id-mapped is shown read-only instead of refusing sessions.
@@ -268,6 +271,7 @@ impl Options {
         let banner = reader.banner();
         let allow_from = reader.blocks("allow_from");
         let penalty_exempt = reader.blocks("penalty_exempt");
+        let compatibility_mode = reader.bool("compatibility_mode").unwrap_or(false);
         let log_level = reader.one_of(
             "log_level",
             "info",
@@ -353,6 +357,7 @@ impl Options {
                         banner,
                         allow_from,
                         penalty_exempt,
+                        compatibility_mode,
                         log_level,
                         read_only_without_idmap,
                         digest,

@@ -123,6 +123,7 @@ impl Options {
                     .into_iter()
                     .chain(environment.gateways.into_iter().map(AddressBlock::from))
                     .collect(),
+                compatibility_mode: self.compatibility_mode,
             },
             keys: KeysConfig {
                 log_level: log_level.clone(),

@@ -5,7 +5,7 @@ use russh::server::Config;
 use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
 use ssh_key::{Algorithm, PublicKey};
 
-use crate::policy::ssh::{Algorithms, Ssh};
+use crate::policy::ssh::{Algorithms, Limits};
 
 /// A name in policy/ssh.toml that russh does not know.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +36,11 @@ const REFUSALS: usize = 100;
 
 /// russh's configuration.
 pub(super) fn configure(
-    policy: &Ssh,
+    offered: &Algorithms,
+    limits: &Limits,
     host_key: PublicKey,
     methods: MethodSet,
 ) -> Result<Config, UnknownAlgorithm> {
-    let limits = &policy.limits;
     Ok(Config {
         server_id: SshId::Standard(Cow::Borrowed(IDENTITY)),
         methods,
@@ -51,7 +51,7 @@ pub(super) fn configure(
         window_size: limits.window_bytes,
         window_by_credit: true,
         maximum_packet_size: limits.packet_bytes,
-        preferred: preferred(&policy.algorithms)?,
+        preferred: preferred(offered)?,
         max_auth_attempts: REFUSALS,
         // It would end quiet sessions; the login's time limit and keepalives do its work.
         inactivity_timeout: None,
@@ -129,6 +129,14 @@ fn one<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::ssh::{Offer, Ssh};
+
+    #[test]
+    fn every_name_of_the_compatible_ones_is_known() {
+        let all = Ssh::shipped().unwrap().offered(Offer::Compatible);
+        let preferred = preferred(&all).unwrap();
+        assert_eq!((preferred.kex.len(), preferred.mac.len()), (13, 4));
+    }
 
     #[test]
     fn every_name_in_the_policy_is_known() {

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::wire::Disagreement;
+
 /// Why a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -11,6 +13,8 @@ pub(super) enum End {
     Silent,
     /// What came was not SSH, or not allowed; text of russh's.
     Protocol(String),
+    /// It has no algorithm in common with the server.
+    Disagreed(Disagreement),
     /// It did not log in in time.
     Grace,
     /// It may not try again.
@@ -34,6 +38,7 @@ impl End {
             Self::Client => "client".to_owned(),
             Self::Silent => "client does not answer".to_owned(),
             Self::Protocol(error) => format!("protocol: {error}"),
+            Self::Disagreed(disagreement) => disagreed(disagreement),
             Self::Grace => "not logged in in time".to_owned(),
             Self::TooMany => "too many attempts".to_owned(),
             Self::Keys => "keys does not answer".to_owned(),
@@ -52,7 +57,12 @@ impl End {
             Self::Session => Some("The session has ended"),
             Self::Warden => Some("The session was ended by the server"),
             Self::Audit => Some("The session cannot be recorded"),
-            Self::Client | Self::Silent | Self::Protocol(_) | Self::Grace | Self::Keys => None,
+            Self::Client
+            | Self::Silent
+            | Self::Protocol(_)
+            | Self::Disagreed(_)
+            | Self::Grace
+            | Self::Keys => None,
         }
     }
 
@@ -63,6 +73,7 @@ impl End {
             Self::Client
             | Self::Silent
             | Self::Protocol(_)
+            | Self::Disagreed(_)
             | Self::Grace
             | Self::TooMany
             | Self::Keys
@@ -76,10 +87,24 @@ impl End {
         match self {
             Self::Refused | Self::Session | Self::TooMany | Self::Audit => Duration::from_secs(1),
             Self::Warden => Duration::from_millis(100),
-            Self::Client | Self::Silent | Self::Protocol(_) | Self::Grace | Self::Keys => {
-                Duration::ZERO
-            }
+            Self::Client
+            | Self::Silent
+            | Self::Protocol(_)
+            | Self::Disagreed(_)
+            | Self::Grace
+            | Self::Keys => Duration::ZERO,
         }
+    }
+}
+
+/// The first list is enough: records are short, and the log has all of them.
+fn disagreed(disagreement: &Disagreement) -> String {
+    match disagreement.lists.first() {
+        Some(list) => {
+            let kind = list.kind.as_str();
+            format!("no common {kind}: the client offers {}", list.client)
+        }
+        None => "nothing in common".to_owned(),
     }
 }
 

@@ -150,6 +150,7 @@ mod tests {
             banner: String::new(),
             allow_from: Vec::new(),
             penalty_exempt: Vec::new(),
+            compatibility_mode: false,
         };
         let policy = Policy {
             ssh: Ssh::shipped().unwrap(),

@@ -19,7 +19,7 @@ use super::algorithms;
 use super::channel::Channel;
 use super::ending::{End, Ending};
 use super::handler::{Callbacks, TransportError};
-use super::keys::Keys;
+use super::keys::{Keys, KeysLink};
 use super::links::{AsyncLink, Slot};
 use super::negotiated;
 use super::program::{self, Settings};
@@ -29,10 +29,12 @@ use super::session::{Progress, Warden};
 use super::stream::{Stream, Watch};
 use super::{ConnectionError, Policy, Start, hold};
 use crate::model::{Permits, escape};
-use crate::policy::ssh::Algorithms;
+use crate::policy::ssh::{Algorithms, Offer};
 use crate::sys::net;
 use crate::wire::limits::CHANNELS;
-use crate::wire::{Event, FrontConfig, LinkError, Outcome, Record};
+use crate::wire::{
+    ConnectionToKeys, Disagreement, Event, FrontConfig, Link, LinkError, Outcome, Record,
+};
 
 /// The warden kills what has not logged in at the grace limit; ending a little before leaves a record.
 const BEFORE_GRACE: Duration = Duration::from_millis(500);
@@ -59,8 +61,16 @@ pub(super) struct Shared {
     channels: Mutex<BTreeMap<u32, Arc<Channel>>>,
     programs: Mutex<JoinSet<()>>,
     omitted: Mutex<Omitted>,
-    offered: Algorithms,
+    offers: Offers,
     watch: Watch,
+}
+
+/// What can be negotiated.
+pub(super) struct Offers {
+    /// With this server's options.
+    now: Algorithms,
+    /// With those that offer the most.
+    most: Algorithms,
 }
 
 /// What a client did too often to be recorded each time.
@@ -117,7 +127,7 @@ impl Shared {
         let Some(head) = self.watch.take_head() else {
             return;
         };
-        let negotiated = negotiated::read(&head, &self.offered);
+        let negotiated = negotiated::read(&head, &self.offers.now);
         let event = Event::ConnOpen {
             client: negotiated.client,
             kex: negotiated.key_exchange,
@@ -166,6 +176,34 @@ impl Shared {
             let event = Event::ChannelFolded { channels, requests };
             self.reports.report(Record::new(event)).await;
         }
+    }
+
+    fn end_of(&self, result: Result<(), TransportError>) -> End {
+        match result {
+            Ok(()) => End::Client,
+            Err(TransportError::Keys(error)) => {
+                tracing::warn!("keys does not answer as it should: {error}");
+                End::Keys
+            }
+            Err(TransportError::Ssh(error)) => match error {
+                russh::Error::KeepaliveTimeout => End::Silent,
+                russh::Error::IO(error) if error.kind() == ErrorKind::TimedOut => End::Silent,
+                russh::Error::HUP | russh::Error::Disconnect | russh::Error::IO(_) => End::Client,
+                russh::Error::NoCommonAlgo { .. } => match self.disagreement() {
+                    Some(disagreement) => End::Disagreed(disagreement),
+                    None => End::Protocol("nothing in common".to_owned()),
+                },
+                error => End::Protocol(error.to_string()),
+            },
+        }
+    }
+
+    /// What the client's first offer lacks. None once that is on record: a later exchange is between those who have agreed
+    /// before.
+    fn disagreement(&self) -> Option<Disagreement> {
+        let Offers { now, most } = &self.offers;
+        self.watch
+            .with_head(|head| negotiated::disagreement(head, now, most))?
     }
 
     async fn report_close(&self, end: &End, since: Instant) {
@@ -227,10 +265,22 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
     let tcp = tokio::net::TcpStream::from_std(tcp).map_err(ConnectionError::Watch)?;
     let host_key = PublicKey::from_bytes(&start.host_key).map_err(ConnectionError::HostKey)?;
     let methods = algorithms::methods(config.password);
-    let transport = algorithms::configure(&policy.ssh, host_key, methods.clone())?;
+    let offers = Offers {
+        now: policy.ssh.offered(match config.compatibility_mode {
+            true => Offer::Compatible,
+            false => Offer::Hardened,
+        }),
+        most: policy.ssh.offered(Offer::Compatible),
+    };
+    let limits = &policy.ssh.limits;
+    let transport = algorithms::configure(&offers.now, limits, host_key, methods.clone())?;
 
     let ending = Ending::new();
     let (keys_slot, audit_slot) = (Slot::new(), Slot::new());
+    // For the last word to keys, where russh ended with the handler and its link.
+    let last_word = start.keys.as_fd().try_clone_to_owned();
+    let last_word = Link::from_fd(last_word.map_err(ConnectionError::Watch)?);
+    let last_word: KeysLink = last_word.map_err(link("keys"))?;
     let keys = Keys::new(start.keys, keys_slot.clone()).map_err(link("keys"))?;
     let progress = watch::Sender::new(Progress::Pending);
     let recorder = Recorder::default();
@@ -263,7 +313,7 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
         channels: Mutex::default(),
         programs: Mutex::default(),
         omitted: Mutex::default(),
-        offered: copy(&policy.ssh.algorithms),
+        offers,
         watch: stream.watch(),
     });
 
@@ -283,6 +333,11 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
     let grace = Duration::from_secs(policy.ssh.limits.login_grace_s);
     let grace = grace.saturating_sub(BEFORE_GRACE);
     let end = converse(transport, stream, callbacks, &shared, grace).await;
+    if let End::Disagreed(disagreement) = &end {
+        last_word
+            .send(&ConnectionToKeys::Disagreed(disagreement.clone()))
+            .ok();
+    }
     ending.end(end.clone());
     tracing::debug!("connection {} ends: {}", start.cid, end.reason());
     // russh may still hold the stream; what is in the kernel's hands is sent all the same.
@@ -324,14 +379,14 @@ async fn converse(
         () = &mut late => return End::Grace,
         begun = run_stream(Arc::new(transport), stream, callbacks) => match begun {
             Ok(running) => running,
-            Err(error) => return end_of(Err(error)),
+            Err(error) => return shared.end_of(Err(error)),
         },
     };
     let end = tokio::select! {
         biased;
         end = ending.wait() => end,
         () = &mut late => return End::Grace,
-        ended = &mut running => return end_of(ended),
+        ended = &mut running => return shared.end_of(ended),
         () = closed => return End::Client,
     };
     if let Some(farewell) = end.farewell() {
@@ -343,7 +398,7 @@ async fn converse(
         // OpenSSH's client throws away what it has not yet shown when it is disconnected; after the end of its last
         // channel it goes by itself.
         if let Ok(ended) = timeout(end.courtesy(), &mut running).await {
-            tracing::debug!("the client left: {:?}", end_of(ended));
+            tracing::debug!("the client left: {:?}", shared.end_of(ended));
             return end;
         }
         let told = async {
@@ -358,35 +413,10 @@ async fn converse(
     end
 }
 
-fn end_of(result: Result<(), TransportError>) -> End {
-    match result {
-        Ok(()) => End::Client,
-        Err(TransportError::Keys(error)) => {
-            tracing::warn!("keys does not answer as it should: {error}");
-            End::Keys
-        }
-        Err(TransportError::Ssh(error)) => match error {
-            russh::Error::KeepaliveTimeout => End::Silent,
-            russh::Error::IO(error) if error.kind() == ErrorKind::TimedOut => End::Silent,
-            russh::Error::HUP | russh::Error::Disconnect | russh::Error::IO(_) => End::Client,
-            error => End::Protocol(error.to_string()),
-        },
-    }
-}
-
 /// Ready when the time to log in is over and nobody has.
 async fn late(shared: &Shared, grace: Duration) {
     tokio::select! {
         () = sleep(grace) => {}
         () = shared.authenticated.notified() => std::future::pending().await,
-    }
-}
-
-fn copy(algorithms: &Algorithms) -> Algorithms {
-    Algorithms {
-        key_exchange: algorithms.key_exchange.clone(),
-        host_key: algorithms.host_key.clone(),
-        cipher: algorithms.cipher.clone(),
-        mac: algorithms.mac.clone(),
     }
 }

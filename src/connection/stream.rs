@@ -62,6 +62,11 @@ impl Watch {
         hold(&self.0.head).take()
     }
 
+    /// Looks at the first bytes received, if they are still there.
+    pub(super) fn with_head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        hold(&self.0.head).as_deref().map(look)
+    }
+
     /// Waits until russh has sent its last byte. It then waits for the client to close, for ever.
     pub(super) async fn shut(&self) {
         self.0.shut.notified().await;

@@ -10,7 +10,9 @@ use super::refusals::{Attempt, Tried};
 use super::request::{Form, Request};
 use crate::model::{ConnectionId, Grant, Login, escape};
 use crate::wire::limits::{HOST_KEYS, METHOD_BYTES, PROOFS};
-use crate::wire::{ConnectionToKeys, Event, KeysToConnection, Outcome, Phase};
+use crate::wire::{
+    AlgorithmKind, ConnectionToKeys, Disagreement, Event, KeysToConnection, Outcome, Phase,
+};
 
 /// Attempts of any kind; MaxAuthTries of sshd_config(5).
 const FAILURES: u32 = 6;
@@ -33,6 +35,7 @@ pub(super) struct Connection {
     attempts: u32,
     proofs: u32,
     tried: Tried,
+    disagreement: Option<Disagreement>,
     pace: Pace,
 }
 
@@ -56,6 +59,8 @@ pub(super) struct Outcomes {
 /// The last thing to do about a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Then {
+    /// Nothing.
+    Wait,
     /// Answer.
     Answer(KeysToConnection),
     /// Sign, but not before this time.
@@ -82,6 +87,10 @@ pub(super) enum Violation {
     EarlyEvidence,
     #[error("evidence after the login")]
     LateEvidence,
+    #[error("a disagreement after a key exchange")]
+    LateDisagreement,
+    #[error("a disagreement about {0} lists")]
+    Lists(usize),
     #[error("a request for proof of host keys before the login")]
     EarlyProof,
     #[error("a request for proof of {0} host keys")]
@@ -106,6 +115,7 @@ impl Connection {
             attempts: 0,
             proofs: 0,
             tried: Tried::default(),
+            disagreement: None,
             pace: Pace::default(),
         }
     }
@@ -117,6 +127,11 @@ impl Connection {
     /// What it was refused, for the log; once.
     pub(super) fn take_tried(&mut self) -> Tried {
         std::mem::take(&mut self.tried)
+    }
+
+    /// What it could not agree on, for the log; once.
+    pub(super) fn take_disagreement(&mut self) -> Option<Disagreement> {
+        self.disagreement.take()
     }
 
     /// Decides about one message. `recordable`: whether what it does can be put on record; evidence is not looked at
@@ -178,6 +193,7 @@ impl Connection {
                 }))
             }
             ConnectionToKeys::Prove { host_keys } => self.prove(host_keys),
+            ConnectionToKeys::Disagreed(disagreement) => self.disagreed(disagreement),
         }
     }
 
@@ -217,6 +233,18 @@ impl Connection {
             address: self.address,
             now: seconds.unwrap_or(i64::MAX),
         }
+    }
+
+    fn disagreed(&mut self, disagreement: Disagreement) -> Result<Outcomes, Violation> {
+        let first = self.stage == Stage::Login && self.session_id.is_none();
+        if !first || self.disagreement.is_some() {
+            return Err(Violation::LateDisagreement);
+        }
+        if !(1..=AlgorithmKind::COUNT).contains(&disagreement.lists.len()) {
+            return Err(Violation::Lists(disagreement.lists.len()));
+        }
+        self.disagreement = Some(disagreement);
+        Ok(Outcomes::only(Then::Wait))
     }
 
     fn prove(&mut self, host_keys: Vec<Vec<u8>>) -> Result<Outcomes, Violation> {

@@ -1,15 +1,19 @@
 //! What the log says of logins that were refused: to the owner, who wants to know what to change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::authority::Reason;
-use crate::model::Peer;
-use crate::wire::Fault;
+use crate::model::{Peer, escape};
+use crate::wire::limits::ALGORITHMS_BYTES;
+use crate::wire::{Disagreement, Disjoint, Fault, Remedy};
 
 /// How many lines there are of one reason in an [`INTERVAL`]: whoever can reach the port can cause them.
 const LINES: u32 = 3;
 const INTERVAL: Duration = Duration::from_secs(60);
+/// How many addresses there is a line of in an [`INTERVAL`] because they know no algorithm of ours.
+const STRANGERS: usize = 16;
 /// How many attempts of one connection are told one by one.
 const TOLD: usize = 3;
 
@@ -120,11 +124,19 @@ impl Tried {
     }
 }
 
+fn disjoint(lists: &Disjoint) -> String {
+    let [client, server] =
+        [&lists.client, &lists.server].map(|list| escape(list.as_bytes(), ALGORITHMS_BYTES));
+    let kind = lists.kind.as_str();
+    format!("{kind}: it offers {client}, this server {server}")
+}
+
 /// How many lines there were lately.
 #[derive(Default)]
 pub(super) struct Refusals {
     until: Option<Instant>,
     lines: BTreeMap<&'static str, u32>,
+    strangers: BTreeSet<IpAddr>,
     left_out: u64,
 }
 
@@ -143,6 +155,35 @@ impl Refusals {
             self.left_out += 1;
             None
         }
+    }
+
+    /// The line about what `peer` and the server have not in common, the first time in an [`INTERVAL`] and if there is room
+    /// for it.
+    pub(super) fn disagreement(
+        &mut self,
+        peer: Peer,
+        disagreement: &Disagreement,
+        now: Instant,
+    ) -> Option<String> {
+        if self.until.is_none() {
+            self.until = Some(now + INTERVAL);
+        }
+        if self.strangers.len() >= STRANGERS || !self.strangers.insert(peer.ip) {
+            self.left_out += 1;
+            return None;
+        }
+        let lists: Vec<String> = disagreement.lists.iter().map(disjoint).collect();
+        let remedy = match disagreement.remedy {
+            Remedy::CompatibilityMode => {
+                "\"compatibility_mode\": true in the options would let it in"
+            }
+            Remedy::None => "no option would let it in: use a newer client",
+        };
+        Some(format!(
+            "{} could not agree with this server on a {}; {remedy}",
+            peer.ip,
+            lists.join(", nor on a ")
+        ))
     }
 
     /// When the number of those left out is to be said.
@@ -165,6 +206,7 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::AlgorithmKind;
 
     const PEER: Peer = Peer {
         ip: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
@@ -211,6 +253,52 @@ mod tests {
                 .line(PEER, &Tried::default(), now)
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_client_too_old_is_told_of_once_with_the_remedy() {
+        let now = Instant::now();
+        let about = |client: &str, remedy| Disagreement {
+            lists: vec![
+                Disjoint {
+                    kind: AlgorithmKind::KeyExchange,
+                    client: client.to_owned(),
+                    server: "curve25519-sha256".to_owned(),
+                },
+                Disjoint {
+                    kind: AlgorithmKind::Mac,
+                    client: "hmac-sha1".to_owned(),
+                    server: "hmac-sha2-256".to_owned(),
+                },
+            ],
+            remedy,
+        };
+        let mut refusals = Refusals::default();
+        let old = about("ecdh-sha2-nistp256", Remedy::CompatibilityMode);
+        assert_eq!(
+            refusals.disagreement(PEER, &old, now).unwrap(),
+            "127.0.0.1 could not agree with this server on a key exchange: it offers ecdh-sha2-nistp256, this server \
+             curve25519-sha256, nor on a MAC: it offers hmac-sha1, this server hmac-sha2-256; \
+             \"compatibility_mode\": true in the options would let it in"
+        );
+        let other = Peer { port: 2, ..PEER };
+        assert_eq!(refusals.disagreement(other, &old, now), None);
+        let at = |n: u8| Peer {
+            ip: [192, 0, 2, n].into(),
+            port: 1,
+        };
+        let hostile = about(&"\u{1b}]0;x".repeat(10_000), Remedy::None);
+        let lines: Vec<String> = (0..255)
+            .filter_map(|n| refusals.disagreement(at(n), &hostile, now))
+            .collect();
+        assert_eq!(lines.len(), STRANGERS - 1);
+        for line in lines {
+            assert!(line.len() < 2048 && !line.contains('\u{1b}'), "{line}");
+            assert!(line.ends_with("no option would let it in: use a newer client"));
+        }
+        let said = refusals.turn(now + INTERVAL).unwrap();
+        assert!(said.starts_with("241 more"), "{said}");
+        assert!(refusals.disagreement(PEER, &old, now).is_some());
     }
 
     #[test]

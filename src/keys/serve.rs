@@ -274,6 +274,7 @@ impl Room {
             self.tell_warden(&KeysToWarden::Granted { cid, grant })?;
         }
         match then {
+            Then::Wait => Ok(Ok(())),
             Then::Answer(answer) => Ok(answer_with(guest, &answer)),
             Then::Close(answer) => {
                 // The link is closed whether or not the peer still reads.
@@ -304,6 +305,11 @@ impl Room {
             Refused::Yes
         };
         if let Some(line) = self.refusals.line(guest.peer, &tried, now) {
+            tracing::warn!("{line}");
+        }
+        if let Some(disagreement) = guest.state.take_disagreement()
+            && let Some(line) = self.refusals.disagreement(guest.peer, &disagreement, now)
+        {
             tracing::warn!("{line}");
         }
         refused

@@ -13,12 +13,22 @@ use super::PolicyError;
 )]
 pub struct Ssh {
     pub algorithms: Algorithms,
+    pub compatible: Algorithms,
     pub limits: Limits,
     pub penalties: Penalties,
 }
 
-/// `[algorithms]`, first choice first.
-#[derive(Debug, Deserialize)]
+/// Which clients are to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Those of today.
+    Hardened,
+    /// Old ones too: the option `compatibility_mode`.
+    Compatible,
+}
+
+/// `[algorithms]` and `[compatible]`, first choice first.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "see Ssh")]
 pub struct Algorithms {
@@ -64,6 +74,23 @@ pub struct Penalties {
 }
 
 impl Ssh {
+    /// What is offered.
+    #[must_use]
+    pub fn offered(&self, offer: Offer) -> Algorithms {
+        let mut all = self.algorithms.clone();
+        match offer {
+            Offer::Hardened => {}
+            Offer::Compatible => {
+                let more = self.compatible.clone();
+                all.key_exchange.extend(more.key_exchange);
+                all.host_key.extend(more.host_key);
+                all.cipher.extend(more.cipher);
+                all.mac.extend(more.mac);
+            }
+        }
+        all
+    }
+
     /// The policy that this build carries.
     ///
     /// # Errors
@@ -84,6 +111,38 @@ mod tests {
         // The last one is missed when the next is due.
         let silent = limits.keepalive_s * (missed + 1);
         assert_eq!(limits.unacknowledged_s, silent);
+    }
+
+    #[test]
+    fn even_old_clients_are_offered_nothing_broken() {
+        let ssh = Ssh::shipped().unwrap();
+        let all = ssh.offered(Offer::Compatible);
+        assert_eq!(
+            all.key_exchange.first(),
+            ssh.algorithms.key_exchange.first()
+        );
+        let names = [all.key_exchange, all.host_key, all.cipher, all.mac].concat();
+        for name in &names {
+            let same = names.iter().filter(|other| *other == name).count();
+            assert_eq!(same, 1, "{name}");
+            for broken in [
+                "sha1",
+                "group1-",
+                "cbc",
+                "3des",
+                "arcfour",
+                "none",
+                "md5",
+                "ssh-rsa",
+                "dss",
+                "group-exchange",
+                "umac-64",
+            ] {
+                assert!(!name.contains(broken), "{name}");
+            }
+        }
+        let hardened = ssh.offered(Offer::Hardened);
+        assert_eq!(hardened.mac, ssh.algorithms.mac);
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct FrontConfig {
     pub allow_from: Vec<AddressBlock>,
     /// From where what does not log in is not held against anybody.
     pub penalty_exempt: Vec<AddressBlock>,
+    /// Whether old clients are let in.
+    pub compatibility_mode: bool,
 }
 
 /// What keys needs, in a sealed memory file that nobody else reads.

@@ -18,6 +18,9 @@ pub const ENV_COUNT: usize = 64;
 /// See [`ENV_COUNT`].
 pub const ENV_BYTES: usize = 1024;
 
+/// How much is told of a list of algorithms that has none of ours: those of OpenSSH's client are half as long.
+pub const ALGORITHMS_BYTES: usize = 512;
+
 /// The longest user name looked at; longer ones fail like any other wrong name.
 pub const USER_BYTES: usize = 256;
 

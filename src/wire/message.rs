@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Event, Record};
+use super::disagreement::Disagreement;
 use super::recording::RecordingPart;
 use crate::model::{
     ChannelNumber, ConnectionId, Exit, Grant, Peer, Permits, SessionId, Signal, Usage,
@@ -156,6 +157,8 @@ pub enum ConnectionToKeys {
         /// SSH blobs, RFC 4253 §6.6: one at least, and no more than `limits::HOST_KEYS`.
         host_keys: Vec<Vec<u8>>,
     },
+    /// The first key exchange failed. Once, before anything else, and not answered.
+    Disagreed(Disagreement),
 }
 
 /// How a client gives a password.

@@ -8,6 +8,7 @@ mod api;
 mod audit;
 mod codec;
 mod config;
+mod disagreement;
 pub mod limits;
 mod link;
 mod message;
@@ -25,6 +26,7 @@ pub use config::{
     AuditConfig, AuthorizedKey, BrokerConfig, FrontConfig, KeysConfig, OwnRole, ReaderConfig,
     WardenConfig,
 };
+pub use disagreement::{AlgorithmKind, Disagreement, Disjoint, Remedy};
 pub use link::{Incoming, Link, LinkError, Packet};
 pub use message::{
     AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,

@@ -16,6 +16,7 @@ mod audit;
 mod auth;
 mod budget;
 mod clients;
+mod compatibility;
 mod conformance;
 mod escape;
 mod extensions;

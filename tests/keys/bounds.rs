@@ -4,8 +4,8 @@ use std::os::fd::AsFd;
 
 use hassio_sshd::model::Permits;
 use hassio_sshd::wire::{
-    AuditToPeer, Event, Fault, KeysToConnection, Link, LinkError, Phase, ReportToAudit,
-    WardenToKeys,
+    AlgorithmKind, AuditToPeer, ConnectionToKeys, Disagreement, Disjoint, Event, Fault,
+    KeysToConnection, Link, LinkError, Phase, Remedy, ReportToAudit, WardenToKeys,
 };
 use sha2::{Digest, Sha256};
 use signature::Signer;
@@ -260,4 +260,39 @@ fn a_refused_login_is_told_of_once_when_it_is_over_and_one_that_works_never() {
         told = server.refused();
     }
     assert_eq!(told, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
+}
+
+#[test]
+fn a_disagreement_is_said_once_and_before_all_else() {
+    let key = ed25519();
+    let server = Server::new(vec![authorized(blob(&key))], None);
+    let of = |lists: usize| {
+        let list = Disjoint {
+            kind: AlgorithmKind::Mac,
+            client: "hmac-md5".to_owned(),
+            server: String::new(),
+        };
+        ConnectionToKeys::Disagreed(Disagreement {
+            lists: vec![list; lists],
+            remedy: Remedy::None,
+        })
+    };
+    // After an exchange, after a login, of too many lists or of none.
+    server.connect().is_closed_by(&of(1));
+    let client = server.connect();
+    let granted = client.log_in(&key);
+    assert!(
+        matches!(granted, KeysToConnection::Granted(_)),
+        "{granted:?}"
+    );
+    client.is_closed_by(&of(1));
+    for (before, lists) in [(0, 0), (0, AlgorithmKind::COUNT + 1), (1, 1)] {
+        let (_, link) = server.connect_as(Phase::Fresh);
+        for _ in 0..before {
+            link.send(&of(1)).unwrap();
+        }
+        link.send(&of(lists)).unwrap();
+        let heard = link.recv();
+        assert!(matches!(heard, Err(LinkError::Closed)), "{heard:?}");
+    }
 }

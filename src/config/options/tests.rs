@@ -230,7 +230,7 @@ fn bad_keys_alone_never_open_the_way_for_the_password() {
 fn everything_wrong_is_said_at_once() {
     let said = problem(
         r#"{"autorized_keys": [], "username": "admin", "default_role": "god", "network": 1, "folders": ["ssl"],
-            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "allow_from": ["192.168.1.0/24", "router.local"], "penalty_exempt": "192.168.1.1", "recording": true, "read_only_without_idmap": 0}"#,
+            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "allow_from": ["192.168.1.0/24", "router.local"], "penalty_exempt": "192.168.1.1", "recording": true, "read_only_without_idmap": 0, "compatibility_mode": "legacy"}"#,
     );
     for part in [
         r#""autorized_keys" is unknown; "authorized_keys" may be meant"#,
@@ -246,6 +246,7 @@ fn everything_wrong_is_said_at_once() {
         r#""log_level" cannot be "loud""#,
         r#""recording" cannot be true; right would be off, output or input"#,
         r#""read_only_without_idmap" cannot be 0"#,
+        r#""compatibility_mode" cannot be "legacy"; right would be true or false"#,
         "nobody could log in",
     ] {
         assert!(said.contains(part), "{part}\nnot in:\n{said}");

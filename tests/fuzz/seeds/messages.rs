@@ -5,13 +5,14 @@ use hassio_sshd::model::{
     Network, Peer, Permits, RecordingMode, Role, SessionId, Signal, Tunnel, Usage,
 };
 use hassio_sshd::wire::{
-    AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig, BrokerToWarden,
-    ConnectionToInit, ConnectionToKeys, Event, Fault, Forced, Form, FrontConfig, FrontToWarden,
-    InitToConnection, KeysConfig, KeysToConnection, KeysToWarden, Omission, OwnRole,
-    PasswordMethod, Phase, Question, ReaderConfig, ReaderToBroker, Record, RecordingEvent,
-    RecordingPart, RecordingStart, Refusal, ReportToAudit, Reporter, Search, SessionEnd,
-    SessionFacts, Spawn, Stream, Subject, Terms, Wanted, WardenConfig, WardenToAudit,
-    WardenToBroker, WardenToConnection, WardenToFront, WardenToKeys, Whose,
+    AlgorithmKind, AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig,
+    BrokerToWarden, ConnectionToInit, ConnectionToKeys, Disagreement, Disjoint, Event, Fault,
+    Forced, Form, FrontConfig, FrontToWarden, InitToConnection, KeysConfig, KeysToConnection,
+    KeysToWarden, Omission, OwnRole, PasswordMethod, Phase, Question, ReaderConfig, ReaderToBroker,
+    Record, RecordingEvent, RecordingPart, RecordingStart, Refusal, Remedy, ReportToAudit,
+    Reporter, Search, SessionEnd, SessionFacts, Spawn, Stream, Subject, Terms, Wanted,
+    WardenConfig, WardenToAudit, WardenToBroker, WardenToConnection, WardenToFront, WardenToKeys,
+    Whose,
 };
 
 use super::message;
@@ -196,6 +197,17 @@ fn of_keys() {
             ConnectionToKeys::Prove {
                 host_keys: vec![blob(), vec![1]],
             },
+        ),
+        (
+            "Disagreed",
+            ConnectionToKeys::Disagreed(Disagreement {
+                lists: vec![Disjoint {
+                    kind: AlgorithmKind::Mac,
+                    client: "hmac-sha1".to_owned(),
+                    server: "hmac-sha2-256-etm@openssh.com".to_owned(),
+                }],
+                remedy: Remedy::CompatibilityMode,
+            }),
         ),
     ];
     for (name, asked) in asked {
@@ -452,6 +464,7 @@ fn configurations() {
         banner: "Welcome\n".to_owned(),
         allow_from: vec!["192.168.0.0/16".parse().unwrap()],
         penalty_exempt: vec!["172.30.32.1".parse().unwrap(), "fe80::/10".parse().unwrap()],
+        compatibility_mode: false,
     };
     message("FrontConfig", "all", &front);
     let keys = KeysConfig {
