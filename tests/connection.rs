@@ -707,3 +707,44 @@ fn session_init_runs_the_forced_command_whatever_its_connection_says() {
     drop(link);
     init.wait().unwrap();
 }
+
+/// Keepalives in the pace of tests: a client that is gone is found after three seconds.
+fn alert(limits: &mut Limits) {
+    limits.keepalive_s = 1;
+    limits.unacknowledged_s = 3;
+}
+
+#[test]
+fn a_quiet_client_that_answers_stays_and_one_that_is_silent_does_not() {
+    let bench = bench_within("quiet", Warden::Makes, alert);
+    let mut client = bench
+        .ssh(&["root@127.0.0.1", "echo begun; read line; echo on"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(client.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    // Longer than it takes to find a client that is gone, by much.
+    thread::sleep(Duration::from_secs(8));
+    assert!(client.try_wait().unwrap().is_none(), "it was ended");
+    // `timeout` is what runs, and ssh its child.
+    let ssh = format!("/proc/{0}/task/{0}/children", client.id());
+    let ssh = std::fs::read_to_string(ssh).unwrap();
+    let ssh = nix::unistd::Pid::from_raw(ssh.trim().parse().unwrap());
+    nix::sys::signal::kill(ssh, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let since = Instant::now();
+    let events = bench.events();
+    let took = since.elapsed();
+    nix::sys::signal::kill(ssh, nix::sys::signal::Signal::SIGKILL).unwrap();
+    client.wait().unwrap();
+    let reason = events.iter().find_map(|event| match event {
+        Event::ConnClose { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    assert_eq!(reason, Some("client does not answer"), "{events:?}");
+    let bounds = Duration::from_secs(2)..Duration::from_secs(6);
+    assert!(bounds.contains(&took), "{took:?}");
+}

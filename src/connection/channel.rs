@@ -12,7 +12,7 @@ use super::report::Rate;
 use super::terminal::TerminalRequest;
 use crate::model::{ChannelNumber, WindowSize};
 use crate::policy::sandbox::AcceptedEnvironment;
-use crate::wire::limits::{COMMAND_BYTES, ENV_BYTES, ENV_COUNT};
+use crate::wire::limits::{COMMAND_BYTES, ENV_BYTES, ENV_COUNT, ENV_TOTAL_BYTES};
 
 /// How many resizes of a channel are recorded in a second (docs/audit.md).
 const RECORDED_RESIZES: u32 = 4;
@@ -120,7 +120,10 @@ impl Channel {
     /// Takes a variable into the program's environment, if policy and limits admit it.
     pub(super) fn set(&self, name: &str, value: &str, accepted: &AcceptedEnvironment) -> Setting {
         let mut requests = hold(&self.requests);
+        let held = requests.environment.iter();
+        let held: usize = held.map(|(name, value)| name.len() + value.len()).sum();
         let fits = requests.environment.len() < ENV_COUNT
+            && held + name.len() + value.len() <= ENV_TOTAL_BYTES
             && name.len() <= ENV_BYTES
             && value.len() <= ENV_BYTES
             && !value.contains('\0');

@@ -17,6 +17,8 @@ pub const COMMAND_BYTES: usize = 128 * 1024 - 1;
 pub const ENV_COUNT: usize = 64;
 /// See [`ENV_COUNT`].
 pub const ENV_BYTES: usize = 1024;
+/// How long all of them may be together, so that they fit into a message beside the longest command.
+pub const ENV_TOTAL_BYTES: usize = 16 * 1024;
 
 /// How much is told of a list of algorithms that has none of ours: those of OpenSSH's client are half as long.
 pub const ALGORITHMS_BYTES: usize = 512;

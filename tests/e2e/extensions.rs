@@ -270,3 +270,39 @@ assert not send_break(ch)
     };
     assert_eq!(finish(command).good(), "ok");
 }
+
+#[test]
+fn channels_and_variables_are_bounded() {
+    let server = Server::start();
+    let script = r#"
+chs = [t.open_session() for n in range(16)]
+for again in range(2):
+    try: t.open_session(timeout=20); assert False
+    except paramiko.ChannelException as e: assert e.code == 4, e.code
+# One that is closed makes room.
+chs.pop().close(); chs.append(t.open_session())
+def request(ch, kind, *parts):
+    ch.event.clear(); ch.event_ready = False
+    t._send_user_message(message(98, ch.remote_chanid, kind, True, *parts))
+    ch.event.wait(20); return ch.event_ready
+# The 65th is too many, and so is more than 16 KiB of fewer; a refusal closes a channel of paramiko's.
+many, long, empty = chs[0], chs[1], chs[2]
+for n in range(64): assert request(many, b'env', b'LC_%d' % n, b'x'), n
+assert not request(many, b'env', b'LC_64', b'x')
+for n in range(15): assert request(long, b'env', b'LC_%04d' % n, b'y' * 1017), n
+assert request(long, b'env', b'LC_0015', b'y' * 1017)
+assert not request(long, b'env', b'LC_z', b'')
+assert not request(empty, b'env', b'LC_a', b'y' * 1025)
+# The fullest environment goes with the longest command.
+full = chs[3]
+for n in range(16): assert request(full, b'env', b'LC_%04d' % n, b'y' * 1017), n
+command = b'echo ${#LC_0015}; true ' + b'x' * (128 * 1024)
+full.exec_command(command[:128 * 1024 - 1])
+assert full.makefile().read() == b'1017\n'
+assert full.recv_exit_status() == 0
+"#;
+    let Some(command) = paramiko(&server, script) else {
+        return;
+    };
+    assert_eq!(finish(command).good(), "ok");
+}
