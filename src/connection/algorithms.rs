@@ -60,6 +60,8 @@ pub(super) fn configure(
         nodelay: true,
         // Without them OpenSSH's client does not hide the rhythm of what is typed.
         answer_pings: true,
+        // Keys that an agent restricts to certain servers sign nothing else. keys compares the host key as well.
+        hostbound: true,
         ..Config::default()
     })
 }

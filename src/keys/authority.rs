@@ -51,6 +51,7 @@ pub(super) struct Circumstances {
 pub(super) enum Reason {
     Malformed,
     OtherSession,
+    OtherHost,
     UnknownKey,
     Certificate,
     Algorithm,
@@ -70,6 +71,7 @@ impl Reason {
         match self {
             Self::Malformed => "not a publickey request",
             Self::OtherSession => "signed for another session",
+            Self::OtherHost => "signed for another host key",
             Self::UnknownKey => "unknown key",
             Self::Certificate => "certificates are not taken",
             Self::Algorithm => "the algorithm does not fit the key",

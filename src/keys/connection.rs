@@ -27,6 +27,7 @@ const HASH_LENGTHS: [usize; 4] = [20, 32, 48, 64];
 pub(super) struct Connection {
     cid: ConnectionId,
     address: IpAddr,
+    host_key: Vec<u8>,
     session_id: Option<Vec<u8>>,
     stage: Stage,
     failures: u32,
@@ -100,10 +101,12 @@ pub(super) enum Violation {
 }
 
 impl Connection {
-    pub(super) fn new(cid: ConnectionId, address: IpAddr, phase: Phase) -> Self {
+    /// `host_key`: the server's, as an SSH blob.
+    pub(super) fn new(cid: ConnectionId, address: IpAddr, phase: Phase, host_key: Vec<u8>) -> Self {
         Self {
             cid,
             address,
+            host_key,
             session_id: None,
             stage: match phase {
                 Phase::Fresh => Stage::Login,
@@ -159,9 +162,12 @@ impl Connection {
                 if let Some(outcomes) = self.locked_out(recordable) {
                     return Ok(outcomes);
                 }
-                let around = self.circumstances();
-                let verdict =
-                    authority.public_key(&ours, &session_id, &request, &signature, around);
+                let verdict = if self.is_for_another_host(&request, Form::Signed) {
+                    Verdict::Refuse(Reason::OtherHost)
+                } else {
+                    let around = self.circumstances();
+                    authority.public_key(&ours, &session_id, &request, &signature, around)
+                };
                 let shown = Shown::of(&request, Form::Signed, authority);
                 Ok(self.judged(verdict, "publickey", shown, authority))
             }
@@ -280,7 +286,12 @@ impl Connection {
         if let Some(outcomes) = self.locked_out(recordable) {
             return outcomes;
         }
-        let Err(reason) = authority.offer(request, self.circumstances()) else {
+        let judged = if self.is_for_another_host(request, Form::Query) {
+            Err(Reason::OtherHost)
+        } else {
+            authority.offer(request, self.circumstances())
+        };
+        let Err(reason) = judged else {
             return Outcomes::only(Then::Answer(KeysToConnection::Acceptable));
         };
         self.offers += 1;
@@ -294,6 +305,12 @@ impl Connection {
                 ..Outcomes::only(Then::Answer(KeysToConnection::Refused))
             }
         }
+    }
+
+    /// Whether the client bound its request to a host key that is not this server's.
+    fn is_for_another_host(&self, request: &[u8], form: Form) -> bool {
+        let host_key = Request::parse(request, form).and_then(|said| said.host_key);
+        host_key.is_some_and(|host_key| host_key != self.host_key)
     }
 
     fn judged(

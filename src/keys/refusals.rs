@@ -37,6 +37,9 @@ impl Attempt<'_> {
             Reason::UnknownKey => {
                 format!("key {key} is not in authorized_keys: add its public half there")
             }
+            Reason::OtherHost => format!(
+                "key {key} signed for another host key than this server's: find out who is between it and the client"
+            ),
             Reason::Certificate => format!(
                 "key {key} came as a certificate, and these are not taken: add the key itself to authorized_keys"
             ),

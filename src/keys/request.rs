@@ -14,6 +14,8 @@ pub struct Request<'b> {
     pub algorithm: &'b str,
     /// The public key or certificate.
     pub blob: &'b [u8],
+    /// The host key that the client saw, where it says so: OpenSSH's PROTOCOL, section 3.1.
+    pub host_key: Option<&'b [u8]>,
 }
 
 /// Whether a signature comes with a request.
@@ -26,8 +28,8 @@ pub enum Form {
 }
 
 impl<'b> Request<'b> {
-    /// Reads a request for the service `ssh-connection` by the method `publickey` in this form, and nothing else. None for
-    /// anything more, less or longer than `AUTH_BLOB_BYTES`.
+    /// Reads a request for the service `ssh-connection` by the method `publickey`, or by the same bound to a host key, in this
+    /// form, and nothing else. None for anything more, less or longer than `AUTH_BLOB_BYTES`.
     #[must_use]
     pub fn parse(bytes: &'b [u8], form: Form) -> Option<Self> {
         if bytes.len() > AUTH_BLOB_BYTES {
@@ -40,8 +42,10 @@ impl<'b> Request<'b> {
         let (b"ssh-connection", rest) = string(rest)? else {
             return None;
         };
-        let (b"publickey", rest) = string(rest)? else {
-            return None;
+        let (bound, rest) = match string(rest)? {
+            (b"publickey", rest) => (false, rest),
+            (b"publickey-hostbound-v00@openssh.com", rest) => (true, rest),
+            _ => return None,
         };
         // TRUE is 1: what other non-zero values mean is left open by RFC 4251 §5, and no client sends them.
         let rest = match (form, rest.split_first_chunk()?) {
@@ -50,11 +54,16 @@ impl<'b> Request<'b> {
         };
         let (algorithm, rest) = string(rest)?;
         let (blob, rest) = string(rest)?;
+        let (host_key, rest) = match bound {
+            true => string(rest).map(|(host_key, rest)| (Some(host_key), rest))?,
+            false => (None, rest),
+        };
         let algorithm = std::str::from_utf8(algorithm).ok()?;
         rest.is_empty().then_some(Self {
             user,
             algorithm,
             blob,
+            host_key,
         })
     }
 }
@@ -105,6 +114,7 @@ mod tests {
             user: b"root",
             algorithm: "ssh-ed25519",
             blob: b"blob",
+            host_key: None,
         };
         assert_eq!(parse(&good).as_ref(), Some(&right));
         for end in 0..good.len() {
@@ -130,6 +140,23 @@ mod tests {
         let mut huge = good.clone();
         huge[1..5].copy_from_slice(&[0xff; 4]);
         assert_eq!(parse(&huge), None);
+        let bound = [
+            parts[0],
+            parts[1],
+            b"publickey-hostbound-v00@openssh.com",
+            parts[3],
+            parts[4],
+        ];
+        let bound = [&request(bound, 1)[..], b"\0\0\0\x04host"].concat();
+        let to_host = Request {
+            host_key: Some(b"host"),
+            ..Request::parse(&good, Form::Signed).unwrap()
+        };
+        assert_eq!(parse(&bound), Some(to_host));
+        for end in 0..bound.len() {
+            assert_eq!(parse(&bound[..end]), None, "bound, cut at {end}");
+        }
+        assert_eq!(parse(&[&bound[..], &[0]].concat()), None);
         let long = vec![0; AUTH_BLOB_BYTES];
         let long: [&[u8]; 5] = [b"root", parts[1], parts[2], parts[3], &long];
         assert_eq!(parse(&request(long, 1)), None, "longer than what is read");

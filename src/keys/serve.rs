@@ -105,11 +105,15 @@ enum Refused {
 }
 
 impl Room {
+    /// The public host key as an SSH blob.
+    fn host_key(&self) -> Result<Vec<u8>, KeysError> {
+        let blob = self.keys.host.public_key().to_bytes();
+        blob.map_err(|source| KeysError::Encode { source })
+    }
+
     fn introduce(&self) -> Result<(), KeysError> {
         let public = self.keys.host.public_key();
-        let blob = public
-            .to_bytes()
-            .map_err(|source| KeysError::Encode { source })?;
+        let blob = self.host_key()?;
         let fingerprint = public.fingerprint(HashAlg::Sha256).to_string();
         self.tell_warden(&KeysToWarden::HostKey { blob, fingerprint })
     }
@@ -185,11 +189,12 @@ impl Room {
             }
             Ok((WardenToKeys::Connection { cid, peer, phase }, fds)) => {
                 let link: ConnectionLink = one_link(fds).map_err(KeysError::Warden)?;
+                let host_key = self.host_key()?;
                 match link.set_nonblocking() {
                     Ok(()) => self.guests.push(Guest {
                         link,
                         peer,
-                        state: Connection::new(cid, peer.ip, phase),
+                        state: Connection::new(cid, peer.ip, phase, host_key),
                         waits: None,
                     }),
                     Err(error) => tracing::warn!(%cid, %peer, %error, "a link cannot be used"),
@@ -327,7 +332,7 @@ impl Room {
         host_keys: &[Vec<u8>],
     ) -> Result<KeysToConnection, KeysError> {
         let encode = |source| KeysError::Encode { source };
-        let ours = self.keys.host.public_key().to_bytes().map_err(encode)?;
+        let ours = self.host_key()?;
         let mut signatures = Vec::new();
         for host_key in host_keys {
             if *host_key != ours {

@@ -47,7 +47,7 @@ fn pings_are_announced_and_answered() {
     let script = r#"
 assert t.server_extensions['ping@openssh.com'] == b'0', t.server_extensions
 hear(t, 193, 'pong')
-while not heard.empty(): heard.get()
+assert heard.get(timeout=20)[0] == 'hostkeys-00@openssh.com'
 for data in (b'', b'x', b'y' * 30000):
     t._send_message(message(192, data))
     assert heard.get(timeout=20) == ('pong', data)
@@ -63,6 +63,17 @@ assert [heard.get(timeout=20)[1] for n in range(200)] == [b'%d' % n for n in ran
         return;
     };
     assert_eq!(finish(command).good(), "ok");
+}
+
+#[test]
+fn openssh_binds_its_login_to_the_host_key() {
+    let server = Server::start();
+    let mut ssh = server.talking_ssh();
+    ssh.args(["-vvv", "root@127.0.0.1", "--", "echo in"]);
+    let done = finish(ssh);
+    assert_eq!(done.good(), "in");
+    let bound = "sign_and_send_pubkey: using publickey-hostbound-v00@openssh.com";
+    assert!(done.stderr.contains(bound), "{done:?}");
 }
 
 /// What `ssh-keyscan` and `known_hosts` call the server.

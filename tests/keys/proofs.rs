@@ -2,11 +2,11 @@
 
 use hassio_sshd::wire::limits::{HOST_KEYS, PROOFS};
 use hassio_sshd::wire::{ConnectionToKeys, KeysToConnection, Phase};
-use signature::Verifier;
-use ssh_key::Signature;
+use signature::{Signer, Verifier};
 use ssh_key::encoding::Encode;
+use ssh_key::{PrivateKey, Signature};
 
-use crate::harness::{Client, Server, authorized, blob, ed25519, sign};
+use crate::harness::{Client, Server, authorized, blob, ed25519, evidence, sign, signed};
 
 fn prove(host_keys: Vec<Vec<u8>>) -> ConnectionToKeys {
     ConnectionToKeys::Prove { host_keys }
@@ -106,4 +106,58 @@ fn after_a_restart_of_keys_nothing_is_proven_and_rekeys_go_on() {
         link.send(&sign(&hash)).unwrap();
         assert!(matches!(link.recv().unwrap(), KeysToConnection::Signed(_)));
     }
+}
+
+/// A request bound to a host key, up to its signature.
+fn bound(flag: u8, key: &PrivateKey, host: &[u8]) -> Vec<u8> {
+    let mut request = vec![50];
+    for part in [
+        "root",
+        "ssh-connection",
+        "publickey-hostbound-v00@openssh.com",
+    ] {
+        part.encode(&mut request).unwrap();
+    }
+    request.push(flag);
+    key.algorithm().as_str().encode(&mut request).unwrap();
+    blob(key).encode(&mut request).unwrap();
+    host.encode(&mut request).unwrap();
+    request
+}
+
+#[test]
+fn a_login_bound_to_another_host_key_is_none() {
+    let key = ed25519();
+    let server = Server::new(vec![authorized(blob(&key))], None);
+    let host = server.host.to_bytes().unwrap();
+    let other = blob(&ed25519());
+    let client = server.connect();
+    let send = |request: &[u8], covers: &[u8]| {
+        let signature: Signature = key.try_sign(&signed(&client.id, covers)).unwrap();
+        client.ask(&evidence(
+            &client.id,
+            request.to_vec(),
+            &signature.encode_vec().unwrap(),
+        ))
+    };
+    let offer = |request| client.ask(&ConnectionToKeys::Offer { request });
+    assert_eq!(offer(bound(0, &key, &other)), KeysToConnection::Refused);
+    assert_eq!(offer(bound(0, &key, &host)), KeysToConnection::Acceptable);
+    let [theirs, ours] = [&other, &host].map(|host| bound(1, &key, host));
+    assert_eq!(send(&theirs, &theirs), KeysToConnection::Refused);
+    assert_eq!(
+        send(&bound(1, &key, b""), &bound(1, &key, b"")),
+        KeysToConnection::Refused
+    );
+    assert_eq!(send(&ours, &theirs), KeysToConnection::Refused);
+    assert_eq!(send(&ours, &ours), KeysToConnection::Granted);
+    let reasons = server.reasons();
+    let expected = [
+        "signed for another host key",
+        "signed for another host key",
+        "signed for another host key",
+        "wrong signature",
+        "good signature",
+    ];
+    assert_eq!(reasons, expected);
 }

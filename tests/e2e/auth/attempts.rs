@@ -301,7 +301,7 @@ def ask(first,*parts):
     n,body=q.get(timeout=10); return n,body[-4:]==sent.to_bytes(4,'big')
 q=queue.Queue(); t=paramiko.Transport(('127.0.0.1',int(sys.argv[1]))); t.start_client(timeout=20)
 t.auth_handler=Raw(q)
-print(ask(b'\\xc0'), ask(b'\\x05',b'ssh-userauth')[0], ask(b'\\x05',b'ssh-userauth')[0], ask(b'\\x50'), ask(b'\\xff'))
+print(ask(b'\\xc8'), ask(b'\\x05',b'ssh-userauth')[0], ask(b'\\x05',b'ssh-userauth')[0], ask(b'\\x50'), ask(b'\\xff'))
 m=Message(); m.add_bytes(b'\\x05'); m.add_string(b'ssh-connection'); t._send_message(m)
 t.join(10); print(t.is_alive())
 ";
