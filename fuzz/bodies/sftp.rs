@@ -101,9 +101,16 @@ struct Followed {
 fn follow<'s>(steps: &'s [Step], mut cut: impl FnMut(&'s [u8]) -> Vec<&'s [u8]>) -> Followed {
     let mut watch = Watch::new();
     let (mut records, mut passed) = (Vec::new(), 0);
+    // What the client sent and the server was not given yet.
+    let mut waiting = Vec::new();
     for step in steps {
         for bytes in cut(&step.bytes) {
-            pass(&mut watch, step.from_server, bytes);
+            if step.from_server {
+                watch.server_sent(bytes);
+            } else {
+                waiting.extend_from_slice(bytes);
+            }
+            waiting.drain(..watch.client_sends(&waiting));
             passed += bytes.len();
             records.extend(watch.records());
         }
@@ -120,14 +127,6 @@ fn follow<'s>(steps: &'s [Step], mut cut: impl FnMut(&'s [u8]) -> Vec<&'s [u8]>)
     ops[at_end..].sort_by(|one, other| by_all(one).cmp(&by_all(other)));
     check(&ops, &totals, passed);
     Followed { ops, totals }
-}
-
-fn pass(watch: &mut Watch, from_server: bool, bytes: &[u8]) {
-    if from_server {
-        watch.server_sent(bytes);
-    } else {
-        watch.client_sent(bytes);
-    }
 }
 
 /// An order of those that are open at the end.
@@ -179,11 +178,17 @@ fn bounded(steps: &[Step]) {
     let mut watch = Watch::new();
     let mut passed = 0;
     for step in steps {
-        let (held, lost) = (heap::held(), watch.unreadable().is_some());
-        pass(&mut watch, step.from_server, &step.bytes);
+        let (held, refused) = (heap::held(), watch.unreadable().is_some());
+        let taken = match step.from_server {
+            true => {
+                watch.server_sent(&step.bytes);
+                0
+            }
+            false => watch.client_sends(&step.bytes),
+        };
         let records = watch.records();
-        if lost {
-            assert!(records.is_empty() && heap::held() == held);
+        if refused && !step.from_server {
+            assert!(taken == 0 && records.is_empty() && heap::held() == held);
         }
         drop(records);
         passed += step.bytes.len();

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::hold;
 use super::recorder::{Echo, Tape};
-use super::sftp::{Observer, Way};
+use super::sftp::{Observer, Refused};
 use crate::sys::pty::{self, LocalModes};
 use crate::sys::{Errno, descriptor};
 use crate::wire::{Stream, StreamFacts};
@@ -176,8 +176,8 @@ impl Input {
     }
 }
 
-/// Writes what comes in to `to`, until the client has no more or nobody reads there any more. `to` is closed then,
-/// unless somebody else holds it.
+/// Writes what comes in to `to`, until the client has no more, nobody reads there any more, or `gate` lets no more through: then
+/// it says why. `to` is closed then, unless somebody else holds it.
 pub(super) async fn feed(
     input: &Input,
     to: Arc<End>,
@@ -185,7 +185,8 @@ pub(super) async fn feed(
     channel: ChannelId,
     meter: &mut Meter,
     typed: Option<&Tape>,
-) {
+    gate: Option<&Observer>,
+) -> Option<Refused> {
     let credit = |amount| {
         if amount > 0 {
             // False: the connection is over.
@@ -195,11 +196,26 @@ pub(super) async fn feed(
     let mut bytes = Vec::new();
     while input.take(&mut bytes).await {
         let mut rest = bytes.as_slice();
+        let mut admitted = 0;
         while !rest.is_empty() {
+            if admitted == 0 {
+                admitted = match gate {
+                    None => rest.len(),
+                    Some(gate) => match gate.admit(rest).await {
+                        Ok(admitted) => admitted,
+                        Err(refused) => {
+                            credit(input.taken(rest.len()));
+                            credit(input.close());
+                            return Some(refused);
+                        }
+                    },
+                };
+            }
             let before = typed.map(|_| echo(&to));
-            match write(&to, rest).await {
+            match write(&to, rest.get(..admitted).unwrap_or(rest)).await {
                 Ok(length) if length > 0 => {
                     let (written, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                    admitted = admitted.saturating_sub(length);
                     meter.count(written).await;
                     if let Some(tape) = typed {
                         // Its program may have changed it in between, to either.
@@ -212,7 +228,7 @@ pub(super) async fn feed(
                 Ok(_) | Err(_) => {
                     credit(input.taken(rest.len()));
                     credit(input.close());
-                    return;
+                    return None;
                 }
             }
         }
@@ -221,6 +237,7 @@ pub(super) async fn feed(
             bytes = Vec::new();
         }
     }
+    None
 }
 
 /// Whether what is typed into a terminal is hidden from who looks at it. Editors switch ECHO off as well, but read single
@@ -306,19 +323,19 @@ async fn send(
     }
 }
 
-/// Counts a stream for its record, and shows it to who watches.
+/// Counts a stream for its record, and shows what sftp-server says to who watches it.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     bytes: u64,
     digest: Sha256,
-    watched: Option<(Arc<Observer>, Way)>,
+    watched: Option<Arc<Observer>>,
     recorded: Option<(Tape, Stream)>,
 }
 
 impl Meter {
-    pub(super) fn watched(observer: &Arc<Observer>, way: Way) -> Self {
+    pub(super) fn watched(observer: &Arc<Observer>) -> Self {
         Self {
-            watched: Some((Arc::clone(observer), way)),
+            watched: Some(Arc::clone(observer)),
             ..Self::default()
         }
     }
@@ -333,8 +350,8 @@ impl Meter {
         let digestible = usize::try_from(digestible).unwrap_or(usize::MAX);
         self.digest.update(bytes.get(..digestible).unwrap_or(bytes));
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if let Some((observer, way)) = &self.watched {
-            observer.pass(*way, bytes).await;
+        if let Some(observer) = &self.watched {
+            observer.server_sent(bytes).await;
         }
         if let Some((tape, stream)) = &self.recorded {
             tape.output(*stream, bytes);

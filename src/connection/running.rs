@@ -17,7 +17,7 @@ use super::program::Wishes;
 use super::recorder::Tape;
 use super::run::Shared;
 use super::session::{Ended, NoStart, Progress, Session};
-use super::sftp::{Observer, Way};
+use super::sftp::{Observer, Refused};
 use super::terminal::{self, TerminalRequest};
 use super::transfer;
 use crate::model::{Exit, Program, RecordingMode, Signal, Usage, cut, escape};
@@ -167,13 +167,15 @@ impl Run {
             Err(failure) => return Finish::Failed(failure),
         };
         let plan = self.plan(&session);
-        if plan.program == Program::Sftp {
+        let is_sftp = plan.program == Program::Sftp;
+        if is_sftp {
             let observer = Observer::new(self.shared.reports.clone(), self.channel.number());
-            account.stdin = Meter::watched(&observer, Way::ToServer);
-            account.stdout = Meter::watched(&observer, Way::ToClient);
+            account.stdout = Meter::watched(&observer);
             account.sftp = Some(observer);
         }
-        let started = if self.beginning.terminal.is_some() {
+        // A terminal changes what passes, and echoes it: sftp-server is not given one.
+        let in_terminal = self.beginning.terminal.is_some() && !is_sftp;
+        let started = if in_terminal {
             self.in_terminal(&plan, session, account).await
         } else {
             self.with_pipes(&plan, session, account).await
@@ -233,6 +235,7 @@ impl Run {
             stdin,
             stdout,
             stderr,
+            sftp,
             ended: Some(ended),
             ..
         } = account
@@ -249,7 +252,7 @@ impl Run {
                     ended,
                 )
             } => outcome,
-            never = self.feed(to, stdin, None) => match never {},
+            never = self.feed(to, stdin, None, sftp.as_deref()) => match never {},
         };
         Ok(outcome.ok())
     }
@@ -344,7 +347,7 @@ impl Run {
             biased;
             outcome = io::drain_terminal(&master, &self.beginning.writer, stdout, ended) => outcome,
             // The client's EOF means nothing to a terminal, as in OpenSSH: the master stays open.
-            never = self.feed(Arc::clone(&master), stdin, typed.as_ref()) => match never {},
+            never = self.feed(Arc::clone(&master), stdin, typed.as_ref(), None) => match never {},
         };
         Ok(outcome.ok())
     }
@@ -354,9 +357,17 @@ impl Run {
         to: Arc<io::End>,
         meter: &mut Meter,
         typed: Option<&Tape>,
+        gate: Option<&Observer>,
     ) -> std::convert::Infallible {
         let channel = &self.channel;
-        io::feed(&channel.input, to, &self.handle, channel.id, meter, typed).await;
+        let (input, id) = (&channel.input, channel.id);
+        let fed = io::feed(input, to, &self.handle, id, meter, typed, gate).await;
+        if let Some(Refused(why)) = fed {
+            self.say(&format!(
+                "sftp: {why}; nothing more is done in this channel"
+            ))
+            .await;
+        }
         std::future::pending().await
     }
 
@@ -404,15 +415,17 @@ impl Run {
         }
     }
 
-    /// Explains a failure to the user.
-    async fn fail(&self, failure: Failure) {
-        let line = format!(
-            "hassio-sshd: {}\r\n",
-            escape(failure.message.as_bytes(), 1024)
-        );
+    /// Tells the user something, on stderr.
+    async fn say(&self, message: &str) {
+        let line = format!("hassio-sshd: {}\r\n", escape(message.as_bytes(), 1024));
         let sent = self.beginning.writer.extended_data_bytes(STDERR, line);
         // A client that makes no room learns it from the status.
         timeout(MESSAGE, sent).await.ok();
+    }
+
+    /// Explains a failure to the user.
+    async fn fail(&self, failure: Failure) {
+        self.say(&failure.message).await;
         let (handle, id) = (&self.handle, self.channel.id);
         // Err: the connection is over.
         handle.exit_status_request(id, failure.status).await.ok();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::clients::python;
 use crate::harness::{Server, eventually, feed, finish};
 
+mod packets;
 mod patterns;
 
 /// The records of SFTP, once there are this many summaries.

@@ -10,6 +10,8 @@ pub(super) struct Open {
     pub(super) since: Instant,
     pub(super) read: Flow,
     pub(super) written: Flow,
+    /// It was asked to be closed: what comes after that may be for another file.
+    pub(super) closing: bool,
     /// The first status that was not good.
     pub(super) failed: Option<u32>,
 }
@@ -47,6 +49,7 @@ impl Open {
             since: Instant::now(),
             read: Flow::default(),
             written: Flow::default(),
+            closing: false,
             failed: None,
         }
     }
@@ -81,6 +84,12 @@ impl Flow {
             }
             other => *other = Digest::OutOfOrder,
         }
+    }
+
+    /// Bytes that were not looked at.
+    pub(super) fn count(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.digest = Digest::OutOfOrder;
     }
 
     /// Something of it failed: what is in the file is not what passed.

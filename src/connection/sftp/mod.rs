@@ -1,25 +1,28 @@
 //! What an SFTP channel does, read from the bytes that pass: draft-ietf-secsh-filexfer-02 and OpenSSH's extensions
 //! (PROTOCOL, section 4), as its sftp-server answers them.
 //!
-//! Nothing is held up or changed. What cannot be followed is counted and said, once, and the transfer goes on.
+//! Requests are read before the server has them, and answers before the client has them. What cannot be followed is not let
+//! through: that is said, once, and the channel ends.
 
 mod file;
 mod observer;
 mod packet;
+mod request;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use self::file::{Open, What};
-pub(super) use self::observer::{Observer, Way};
-use self::packet::{Fields, HANDLE, Piece, Stream, Unreadable, kind};
+pub(super) use self::observer::{Observer, Refused};
+use self::packet::{Fields, HANDLE, Piece, Stop, Stream, Unreadable, kind};
+use self::request::{Handle, Request, TOO_LONG, Write};
 use crate::connection::report::Rate;
 use crate::model::escape;
 use crate::wire::{Event, Outcome, Record, SftpOp, SftpSummary};
 
-/// Requests without an answer. Clients send 64 (sftp) to some hundreds ahead.
+/// Requests without an answer: a client with more waits. Clients send 64 (sftp) to some hundreds ahead.
 const PENDING: usize = 4096;
-/// Their paths together, in bytes.
+/// Their paths together, in bytes, but for those of the last one.
 const PENDING_BYTES: usize = 1 << 20;
 /// Open handles; sftp-server itself may open as many files as a session.
 const OPEN: usize = 4096;
@@ -30,10 +33,15 @@ const RECORDS_A_SECOND: u32 = 200;
 const RECORDS: u64 = 10_000;
 /// A path in a record, in bytes; PATH_MAX.
 const PATH: usize = 4096;
+/// How much of a handle that stands for nothing known is in a record, in bytes.
+const NAMED: usize = 16;
 
-/// SSH_FX_OK, SSH_FX_EOF; draft §7.
+/// SSH_FX_OK, SSH_FX_EOF, SSH_FX_OP_UNSUPPORTED; draft §7.
 const OK: u32 = 0;
 const EOF: u32 = 1;
+const NOT_SUPPORTED: u32 = 8;
+/// What is said of a request whose answer never came: whether it was done is not known.
+const NO_ANSWER: &str = "no answer";
 
 /// Follows one channel.
 #[derive(Debug)]
@@ -41,52 +49,24 @@ pub struct Watch {
     client: Stream,
     server: Stream,
     state: State,
-    unreadable: Option<Unreadable>,
+    /// Why the client is not followed any more, ...
+    refused: Option<Unreadable>,
+    /// ... and why the server is not.
+    lost: Option<Unreadable>,
 }
 
 #[derive(Debug)]
 struct State {
     pending: VecDeque<(u32, Request)>,
     pending_bytes: usize,
-    open: HashMap<Vec<u8>, Open>,
-    /// Whose bulk data passes, and where in the file.
-    writing: Option<(Vec<u8>, u64)>,
-    reading: Option<(Vec<u8>, u64)>,
+    open: HashMap<Handle, Open>,
+    /// Whether data that passes belongs to the last of `pending`.
+    writing: bool,
+    /// Whose data passes to the client, and where in the file.
+    reading: Option<(Handle, u64)>,
     records: Vec<Record>,
     rate: Rate,
     totals: SftpSummary,
-}
-
-/// What the client asked for.
-#[derive(Debug)]
-enum Request {
-    Open(Vec<u8>, What),
-    Close(Vec<u8>),
-    Read(Vec<u8>, u64),
-    Write(Vec<u8>),
-    /// Changes something by name.
-    Change {
-        op: &'static str,
-        path: Vec<u8>,
-        to: Option<Vec<u8>>,
-    },
-    /// Changes nothing; worth a record only if it is refused.
-    Look {
-        op: &'static str,
-        path: Vec<u8>,
-    },
-}
-
-impl Request {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Open(text, _) | Self::Close(text) | Self::Read(text, _) | Self::Write(text) => {
-                text.len()
-            }
-            Self::Change { path, to, .. } => path.len() + to.as_ref().map_or(0, Vec::len),
-            Self::Look { path, .. } => path.len(),
-        }
-    }
 }
 
 impl Default for Watch {
@@ -106,43 +86,57 @@ impl Watch {
                 pending: VecDeque::new(),
                 pending_bytes: 0,
                 open: HashMap::new(),
-                writing: None,
+                writing: false,
                 reading: None,
                 records: Vec::new(),
                 rate: Rate::per_second(RECORDS_A_SECOND),
                 totals: SftpSummary::default(),
             },
-            unreadable: None,
+            refused: None,
+            lost: None,
         }
     }
 
-    /// What the server has been given of the client's.
-    pub fn client_sent(&mut self, bytes: &[u8]) {
-        let state = &mut self.state;
-        if self.unreadable.is_none() {
-            let passed = self.client.pass(bytes, |piece| match piece {
-                Piece::Head(head) => state.request(head),
-                Piece::Bulk(more) => {
-                    state.write(more);
-                    Ok(())
-                }
-            });
-            self.unreadable = passed.err();
+    /// How many of these bytes, which the client has sent, the server is to be given. What is left is to be shown again once
+    /// the server has sent something; where [`Self::unreadable`] says so, the server is not to be given anything any more.
+    #[must_use]
+    pub fn client_sends(&mut self, bytes: &[u8]) -> usize {
+        if self.unreadable().is_some() {
+            return 0;
         }
+        let state = &mut self.state;
+        let (taken, stop) = self.client.pass(bytes, |piece| match piece {
+            Piece::Begin if state.has_room() => Ok(()),
+            Piece::Begin => Err(Stop::Full),
+            Piece::Head(head) => state.request(head).map_err(Stop::Lost),
+            Piece::Bulk(more) => {
+                state.write(more);
+                Ok(())
+            }
+        });
+        if let Some(Stop::Lost(why)) = stop {
+            self.refused = Some(why);
+        }
+        taken
     }
 
     /// What the client is about to be given.
     pub fn server_sent(&mut self, bytes: &[u8]) {
+        // What the client is refused changes nothing about what the server was given before.
+        if self.lost.is_some() {
+            return;
+        }
         let state = &mut self.state;
-        if self.unreadable.is_none() {
-            let passed = self.server.pass(bytes, |piece| match piece {
-                Piece::Head(head) => state.answer(head).ok_or(Unreadable::Fields),
-                Piece::Bulk(more) => {
-                    state.read(more);
-                    Ok(())
-                }
-            });
-            self.unreadable = passed.err();
+        let (_, stop) = self.server.pass(bytes, |piece| match piece {
+            Piece::Begin => Ok(()),
+            Piece::Head(head) => state.answer(head).map_err(Stop::Lost),
+            Piece::Bulk(more) => {
+                state.read(more);
+                Ok(())
+            }
+        });
+        if let Some(Stop::Lost(why)) = stop {
+            self.lost = Some(why);
         }
     }
 
@@ -151,18 +145,16 @@ impl Watch {
         std::mem::take(&mut self.state.records)
     }
 
-    /// Why it is not followed any more, if it is not: what passes from then on is not looked at.
+    /// Why nothing more is let through, if so.
     #[must_use]
     pub fn unreadable(&self) -> Option<&'static str> {
-        self.unreadable.map(Unreadable::as_str)
+        self.refused.or(self.lost).map(Unreadable::as_str)
     }
 
     /// The rest, and the totals, when the channel is over.
     #[must_use]
     pub fn finish(mut self) -> Vec<Record> {
-        for (_, open) in std::mem::take(&mut self.state.open) {
-            self.state.closed(&open, Some("interrupted"));
-        }
+        self.state.give_up();
         let unreadable = self.unreadable().map(str::to_owned);
         let mut records = self.state.records;
         let mut totals = self.state.totals;
@@ -173,177 +165,222 @@ impl Watch {
 }
 
 impl State {
+    fn has_room(&self) -> bool {
+        self.pending.len() < PENDING && self.pending_bytes < PENDING_BYTES
+    }
+
     /// A packet from the client.
-    fn request(&mut self, packet: &[u8]) -> Result<(), Unreadable> {
-        if packet.first() == Some(&kind::INIT) {
+    fn request(&mut self, packet: Fields<'_>) -> Result<(), Unreadable> {
+        self.writing = false;
+        let kind = { packet }.u8().ok_or(Unreadable::Fields)?;
+        if kind == kind::INIT {
             return Ok(());
         }
-        let (id, request) = self.parse(packet).ok_or(Unreadable::Fields)?;
+        let (id, request) = Request::read(packet).ok_or(Unreadable::Fields)?;
+        let Some(mut request) = request else {
+            self.op("unknown", &[kind], None, Some(word(NOT_SUPPORTED)));
+            return Ok(());
+        };
+        match &mut request {
+            Request::Close(handle) => {
+                if let Some(open) = self.open.get_mut(handle) {
+                    open.closing = true;
+                }
+            }
+            Request::Write(write) => {
+                // Until it is closed a handle stands for the same file.
+                let open = self.open.get(&write.handle);
+                write.counted = open.is_some_and(|open| !open.closing);
+                self.writing = true;
+            }
+            _ => {}
+        }
         self.pending_bytes += request.bytes();
         self.pending.push_back((id, request));
-        if self.pending.len() <= PENDING && self.pending_bytes <= PENDING_BYTES {
-            Ok(())
-        } else {
-            Err(Unreadable::TooMuch)
-        }
+        Ok(())
     }
 
-    /// None: it is shorter than its fields.
-    fn parse(&mut self, packet: &[u8]) -> Option<(u32, Request)> {
-        let mut fields = Fields(packet);
-        let kind = fields.u8()?;
-        let id = fields.u32()?;
-        let path = |fields: &mut Fields<'_>| fields.string().map(kept);
-        let change = |op, path, to| Request::Change { op, path, to };
-        let look = |op, path| Request::Look { op, path };
-        let request = match kind {
-            kind::OPEN => Request::Open(path(&mut fields)?, What::File),
-            kind::OPENDIR => Request::Open(path(&mut fields)?, What::Directory),
-            kind::CLOSE => Request::Close(handle(&mut fields)?),
-            kind::READ => Request::Read(handle(&mut fields)?, fields.u64()?),
-            kind::WRITE => {
-                let (handle, offset) = (handle(&mut fields)?, fields.u64()?);
-                self.writing = Some((handle.clone(), offset));
-                Request::Write(handle)
-            }
-            kind::REMOVE => change("remove", path(&mut fields)?, None),
-            kind::MKDIR => change("mkdir", path(&mut fields)?, None),
-            kind::RMDIR => change("rmdir", path(&mut fields)?, None),
-            kind::SETSTAT => change("setstat", path(&mut fields)?, None),
-            kind::FSETSTAT => change("setstat", self.path_of(&mut fields)?, None),
-            kind::RENAME => {
-                let from = path(&mut fields)?;
-                change("rename", from, Some(path(&mut fields)?))
-            }
-            kind::SYMLINK => {
-                // sftp-server has the two in the other order than the draft (PROTOCOL, section 4.1).
-                let to = path(&mut fields)?;
-                change("symlink", path(&mut fields)?, Some(to))
-            }
-            kind::STAT => look("stat", path(&mut fields)?),
-            kind::LSTAT => look("lstat", path(&mut fields)?),
-            kind::FSTAT => look("fstat", self.path_of(&mut fields)?),
-            kind::READDIR => look("readdir", self.path_of(&mut fields)?),
-            kind::REALPATH => look("realpath", path(&mut fields)?),
-            kind::READLINK => look("readlink", path(&mut fields)?),
-            kind::EXTENDED => self.extended(&mut fields)?,
-            _ => look("unknown", vec![kind]),
+    /// Data of the WRITE that was asked for last.
+    fn write(&mut self, data: &[u8]) {
+        let Some((_, Request::Write(write))) = self.pending.back_mut().filter(|_| self.writing)
+        else {
+            return;
         };
-        Some((id, request))
-    }
-
-    fn extended(&self, fields: &mut Fields<'_>) -> Option<Request> {
-        let change = |op, path, to| Request::Change { op, path, to };
-        let name = fields.string()?;
-        Some(match name {
-            b"posix-rename@openssh.com" => {
-                let from = kept(fields.string()?);
-                change("rename", from, Some(kept(fields.string()?)))
-            }
-            b"hardlink@openssh.com" => {
-                let from = kept(fields.string()?);
-                change("link", kept(fields.string()?), Some(from))
-            }
-            b"lsetstat@openssh.com" => change("setstat", kept(fields.string()?), None),
-            b"copy-data" => {
-                let from = self.path_of(fields)?;
-                let _offset_and_length = (fields.u64()?, fields.u64()?);
-                change("copy", from, Some(self.path_of(fields)?))
-            }
-            name => Request::Look {
-                op: "extended",
-                path: kept(name),
-            },
-        })
+        if write.counted
+            && let Some(open) = self.open.get_mut(&write.handle)
+        {
+            let offset = write.offset.saturating_add(write.bytes);
+            open.written.pass(offset, data);
+        }
+        write.bytes = write.bytes.saturating_add(length(data));
     }
 
     /// A packet from the server.
-    fn answer(&mut self, packet: &[u8]) -> Option<()> {
-        let mut fields = Fields(packet);
-        let kind = fields.u8()?;
+    fn answer(&mut self, mut fields: Fields<'_>) -> Result<(), Unreadable> {
+        let kind = fields.u8().ok_or(Unreadable::Fields)?;
         if kind == kind::VERSION {
-            return Some(());
+            return Ok(());
         }
-        let id = fields.u32()?;
+        let id = fields.u32().ok_or(Unreadable::Fields)?;
         // sftp-server answers one after the other, so it is the first; an id may be in use twice.
-        let Some(at) = self.pending.iter().position(|(known, _)| *known == id) else {
-            return Some(());
-        };
-        let (_, request) = self.pending.remove(at)?;
+        let mut pending = self.pending.iter();
+        let at = pending.position(|(known, _)| *known == id);
+        let at = at.ok_or(Unreadable::Unasked)?;
+        let answer = Answer::read(kind, fields).ok_or(Unreadable::Fields)?;
+        // What it does not fit stays without an answer.
+        let asked = self.pending.get(at).filter(|(_, of)| answer.fits(of));
+        asked.ok_or(Unreadable::Unasked)?;
+        let (_, request) = self.pending.remove(at).ok_or(Unreadable::Unasked)?;
         self.pending_bytes -= request.bytes();
-        match (kind, request) {
-            (kind::HANDLE, Request::Open(path, what)) => {
-                let handle = handle(&mut fields)?;
-                self.totals.opened += 1;
-                // Beyond the bound its reads and writes are not seen, nor its end: the totals alone tell of it.
-                if self.open.len() < OPEN {
-                    self.open.insert(handle, Open::new(path, what));
-                } else {
-                    self.totals.operations += 1;
-                    self.totals.left_out += 1;
-                }
+        self.writing &= at < self.pending.len();
+        self.reading = None;
+        match (answer, request) {
+            (Answer::Handle(handle), Request::Open { path, what }) => {
+                self.opened(handle, Open::new(path, what));
             }
-            (kind::DATA, Request::Read(handle, offset)) => self.reading = Some((handle, offset)),
-            (kind::DATA, _) => self.reading = None,
-            (kind::STATUS, request) => self.status(request, fields.u32()?),
-            // What a look was answered with; and answers that do not fit their question.
-            (_, _) => {}
+            (Answer::Data, Request::Read(handle, offset)) => self.reading = Some((handle, offset)),
+            (Answer::Status(status), request) => self.status(request, status),
+            // What a look was answered with.
+            (Answer::Handle(_) | Answer::Data | Answer::Other, _) => {}
         }
-        Some(())
+        Ok(())
+    }
+
+    fn opened(&mut self, handle: Handle, open: Open) {
+        self.totals.opened += 1;
+        if let Some(before) = self.open.remove(&handle) {
+            // sftp-server does not do that.
+            self.closed(&before, Some("interrupted"));
+        }
+        // Beyond the bound what is done with it is not known to be: the totals alone tell of it.
+        if self.open.len() < OPEN {
+            self.open.insert(handle, open);
+        } else {
+            self.totals.operations += 1;
+            self.totals.left_out += 1;
+        }
     }
 
     fn status(&mut self, request: Request, status: u32) {
+        let error = (status != OK).then(|| word(status));
         match request {
             Request::Close(handle) => {
                 if let Some(open) = self.open.remove(&handle) {
-                    self.closed(&open, (status != OK).then(|| word(status)));
+                    self.closed(&open, error);
                 }
             }
-            Request::Write(handle) if status != OK => {
-                if let Some(open) = self.open.get_mut(&handle) {
-                    open.written.spoil();
+            Request::Write(write) => self.wrote(&write, status),
+            Request::Read(handle, _) => {
+                if status != EOF
+                    && let Some(open) = self.open.get_mut(&handle)
+                {
                     open.failed.get_or_insert(status);
                 }
             }
-            Request::Read(handle, _) if status != OK && status != EOF => {
-                if let Some(open) = self.open.get_mut(&handle) {
-                    open.failed.get_or_insert(status);
-                }
-            }
-            Request::Write(_) | Request::Read(..) => {}
-            Request::Open(path, What::File) => self.op("open", &path, None, Some(word(status))),
-            Request::Open(path, What::Directory) => {
-                self.op("list", &path, None, Some(word(status)));
-            }
+            Request::Open {
+                path,
+                what: What::File,
+            } => self.op("open", &path, None, Some(word(status))),
+            Request::Open {
+                path,
+                what: What::Directory,
+            } => self.op("list", &path, None, Some(word(status))),
             Request::Change { op, path, to } => {
                 self.totals.changes += u64::from(status == OK);
-                self.op(
-                    op,
-                    &path,
-                    to.as_deref(),
-                    (status != OK).then(|| word(status)),
-                );
+                self.op(op, &path, to.as_deref(), error);
+            }
+            Request::ChangeOpen { op, handle, to } => {
+                self.totals.changes += u64::from(status == OK);
+                let to = to.map(|to| self.name_of(&to));
+                self.op(op, &self.name_of(&handle), to.as_deref(), error);
             }
             Request::Look { op, path } => {
-                if status != OK && status != EOF {
-                    self.op(op, &path, None, Some(word(status)));
+                if status != EOF && error.is_some() {
+                    self.op(op, &path, None, error);
+                }
+            }
+            Request::LookOpen { op, handle } => {
+                if status != EOF && error.is_some() {
+                    self.op(op, &self.name_of(&handle), None, error);
                 }
             }
         }
     }
 
-    fn op(&mut self, op: &str, path: &[u8], to: Option<&[u8]>, error: Option<&str>) {
+    /// A WRITE was answered.
+    fn wrote(&mut self, write: &Write, status: u32) {
+        let Some(open) = self.open.get_mut(&write.handle) else {
+            let error = (status != OK).then(|| word(status));
+            return self.wrote_elsewhere(&write.handle, write.bytes, error);
+        };
+        if !write.counted {
+            open.written.count(write.bytes);
+        }
+        if status != OK {
+            open.written.spoil();
+            open.failed.get_or_insert(status);
+        }
+    }
+
+    /// What was written to a file that is not known.
+    fn wrote_elsewhere(&mut self, handle: &[u8], bytes: u64, error: Option<&str>) {
+        if error.is_none_or(|error| error == NO_ANSWER) {
+            self.totals.bytes_written = self.totals.bytes_written.saturating_add(bytes);
+        }
         self.record(SftpOp {
-            op: op.to_owned(),
-            path: escape(path, PATH),
-            to: to.map(|to| escape(to, PATH)),
-            bytes_read: None,
-            bytes_written: None,
-            read_blake3: None,
-            written_blake3: None,
-            duration_ms: None,
-            error: error.map(str::to_owned),
+            bytes_written: Some(bytes),
+            ..named("write", &unknown(handle), None, error)
         });
+    }
+
+    /// The channel is over: what is not answered may have been done all the same.
+    fn give_up(&mut self) {
+        let mut written: HashMap<Handle, u64> = HashMap::new();
+        for (_, request) in std::mem::take(&mut self.pending) {
+            match request {
+                Request::Close(handle) => {
+                    if let Some(open) = self.open.remove(&handle) {
+                        self.closed(&open, Some("interrupted"));
+                    }
+                }
+                Request::Write(write) if !write.counted && write.bytes > 0 => {
+                    let sum = written.entry(write.handle).or_default();
+                    *sum = sum.saturating_add(write.bytes);
+                }
+                Request::Open {
+                    path,
+                    what: What::File,
+                } => self.op("open", &path, None, Some(NO_ANSWER)),
+                Request::Change { op, path, to } => {
+                    self.op(op, &path, to.as_deref(), Some(NO_ANSWER));
+                }
+                Request::ChangeOpen { op, handle, to } => {
+                    let to = to.map(|to| self.name_of(&to));
+                    self.op(op, &self.name_of(&handle), to.as_deref(), Some(NO_ANSWER));
+                }
+                Request::Write(_)
+                | Request::Read(..)
+                | Request::Open { .. }
+                | Request::Look { .. }
+                | Request::LookOpen { .. } => {}
+            }
+        }
+        for (handle, bytes) in written {
+            self.wrote_elsewhere(&handle, bytes, Some(NO_ANSWER));
+        }
+        for (_, open) in std::mem::take(&mut self.open) {
+            self.closed(&open, Some("interrupted"));
+        }
+    }
+
+    /// The path of what is open.
+    fn name_of(&self, handle: &[u8]) -> Vec<u8> {
+        let open = self.open.get(handle);
+        open.map_or_else(|| unknown(handle), |open| open.path.clone())
+    }
+
+    fn op(&mut self, op: &str, path: &[u8], to: Option<&[u8]>, error: Option<&str>) {
+        self.record(named(op, path, to, error));
     }
 
     /// An open file or directory is closed.
@@ -381,40 +418,85 @@ impl State {
         self.records.push(record);
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some((handle, offset)) = &mut self.writing
-            && let Some(open) = self.open.get_mut(handle)
-        {
-            open.written.pass(*offset, bytes);
-            *offset = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    /// Data of the READ that was answered last.
+    fn read(&mut self, data: &[u8]) {
+        let Some((handle, offset)) = &mut self.reading else {
+            return;
+        };
+        match self.open.get_mut(handle) {
+            Some(open) => open.read.pass(*offset, data),
+            None => {
+                let all = &mut self.totals.bytes_read;
+                *all = all.saturating_add(length(data));
+            }
         }
-    }
-
-    fn read(&mut self, bytes: &[u8]) {
-        if let Some((handle, offset)) = &mut self.reading
-            && let Some(open) = self.open.get_mut(handle)
-        {
-            open.read.pass(*offset, bytes);
-            *offset = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        }
-    }
-
-    /// The path behind the handle that comes next.
-    fn path_of(&self, fields: &mut Fields<'_>) -> Option<Vec<u8>> {
-        let handle = handle(fields)?;
-        let open = self.open.get(&handle);
-        Some(open.map_or_else(|| b"(no such handle)".to_vec(), |open| open.path.clone()))
+        *offset = offset.saturating_add(length(data));
     }
 }
 
-fn handle(fields: &mut Fields<'_>) -> Option<Vec<u8>> {
-    let handle = fields.string()?;
-    (handle.len() <= usize::try_from(HANDLE).unwrap_or(256)).then(|| handle.to_vec())
+/// What the server says.
+#[derive(Debug)]
+enum Answer {
+    Status(u32),
+    Handle(Handle),
+    Data,
+    Other,
 }
 
-/// A path, as much of it as is recorded.
-fn kept(path: &[u8]) -> Vec<u8> {
-    path.get(..PATH).unwrap_or(path).to_vec()
+impl Answer {
+    /// None: it is shorter than its fields, or its handle longer than any may be.
+    fn read(kind: u8, mut fields: Fields<'_>) -> Option<Self> {
+        let longest = usize::try_from(HANDLE).unwrap_or(usize::MAX);
+        Some(match kind {
+            kind::STATUS => Self::Status(fields.u32()?),
+            kind::HANDLE => {
+                let handle = fields.string()?;
+                Self::Handle((handle.len() <= longest).then(|| handle.to_vec())?)
+            }
+            kind::DATA => Self::Data,
+            _ => Self::Other,
+        })
+    }
+
+    /// Whether that can be answered so.
+    fn fits(&self, request: &Request) -> bool {
+        match (self, request) {
+            (Self::Status(status), Request::Open { .. } | Request::Read(..)) => *status != OK,
+            (Self::Status(_), _)
+            | (Self::Handle(_), Request::Open { .. })
+            | (Self::Data, Request::Read(..))
+            | (Self::Other, Request::Look { .. } | Request::LookOpen { .. }) => true,
+            (Self::Handle(_) | Self::Data | Self::Other, _) => false,
+        }
+    }
+}
+
+fn named(op: &str, path: &[u8], to: Option<&[u8]>, error: Option<&str>) -> SftpOp {
+    SftpOp {
+        op: op.to_owned(),
+        path: escape(path, PATH),
+        to: to.map(|to| escape(to, PATH)),
+        bytes_read: None,
+        bytes_written: None,
+        read_blake3: None,
+        written_blake3: None,
+        duration_ms: None,
+        error: error.map(str::to_owned),
+    }
+}
+
+/// What a handle is called that stands for nothing known.
+fn unknown(handle: &[u8]) -> Vec<u8> {
+    if handle.len() == TOO_LONG {
+        return b"(handle that is too long)".to_vec();
+    }
+    let first = handle.iter().take(NAMED);
+    let hex: String = first.map(|byte| format!("{byte:02x}")).collect();
+    format!("(handle {hex})").into_bytes()
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// draft §7.
@@ -428,7 +510,7 @@ fn word(status: u32) -> &'static str {
         5 => "bad message",
         6 => "no connection",
         7 => "connection lost",
-        8 => "not supported",
+        NOT_SUPPORTED => "not supported",
         _ => "unknown status",
     }
 }

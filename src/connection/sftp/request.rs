@@ -1,0 +1,190 @@
+//! What a client asks for, as far as the record needs it.
+
+use super::PATH;
+use super::file::What;
+use super::packet::{Fields, HANDLE, kind};
+
+/// As the server gave it.
+pub(super) type Handle = Vec<u8>;
+
+/// A request. What it names by a handle is looked up when it is answered: only then it is sure what the handle stands for,
+/// since servers give a handle that was closed again, and clients need not wait for an answer.
+#[derive(Debug)]
+pub(super) enum Request {
+    Open {
+        path: Vec<u8>,
+        what: What,
+    },
+    Close(Handle),
+    Read(Handle, u64),
+    Write(Write),
+    /// Changes something by name.
+    Change {
+        op: &'static str,
+        path: Vec<u8>,
+        to: Option<Vec<u8>>,
+    },
+    /// Changes something that is open.
+    ChangeOpen {
+        op: &'static str,
+        handle: Handle,
+        to: Option<Handle>,
+    },
+    /// Changes nothing; worth a record only if it is refused.
+    Look {
+        op: &'static str,
+        path: Vec<u8>,
+    },
+    /// The same with something that is open.
+    LookOpen {
+        op: &'static str,
+        handle: Handle,
+    },
+}
+
+/// A WRITE.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) handle: Handle,
+    pub(super) offset: u64,
+    /// What has passed of its data.
+    pub(super) bytes: u64,
+    /// Whether that is counted and digested already, since it was sure which file it is for.
+    pub(super) counted: bool,
+}
+
+impl Request {
+    /// Reads a packet with an id.
+    ///
+    /// None: it is shorter than its fields. The request is none where it is of a type that nobody knows; sftp-server does not
+    /// answer those.
+    pub(super) fn read(mut fields: Fields<'_>) -> Option<(u32, Option<Self>)> {
+        let kind = fields.u8()?;
+        let id = fields.u32()?;
+        let path = |fields: &mut Fields<'_>| fields.string().map(kept);
+        let change = |op, path, to| Self::Change { op, path, to };
+        let look = |op, path| Self::Look { op, path };
+        let request = match kind {
+            kind::OPEN => Self::Open {
+                path: path(&mut fields)?,
+                what: What::File,
+            },
+            kind::OPENDIR => Self::Open {
+                path: path(&mut fields)?,
+                what: What::Directory,
+            },
+            kind::CLOSE => Self::Close(handle(&mut fields)?),
+            kind::READ => Self::Read(handle(&mut fields)?, fields.u64()?),
+            kind::WRITE => {
+                let (handle, offset) = (handle(&mut fields)?, fields.u64()?);
+                let _length = fields.u32()?;
+                Self::Write(Write {
+                    handle,
+                    offset,
+                    bytes: 0,
+                    counted: false,
+                })
+            }
+            kind::REMOVE => change("remove", path(&mut fields)?, None),
+            kind::MKDIR => change("mkdir", path(&mut fields)?, None),
+            kind::RMDIR => change("rmdir", path(&mut fields)?, None),
+            kind::SETSTAT => change("setstat", path(&mut fields)?, None),
+            kind::FSETSTAT => Self::ChangeOpen {
+                op: "setstat",
+                handle: handle(&mut fields)?,
+                to: None,
+            },
+            kind::RENAME => {
+                let from = path(&mut fields)?;
+                change("rename", from, Some(path(&mut fields)?))
+            }
+            kind::SYMLINK => {
+                // sftp-server has the two in the other order than the draft (PROTOCOL, section 4.1).
+                let to = path(&mut fields)?;
+                change("symlink", path(&mut fields)?, Some(to))
+            }
+            kind::STAT => look("stat", path(&mut fields)?),
+            kind::LSTAT => look("lstat", path(&mut fields)?),
+            kind::FSTAT => look_open("fstat", &mut fields)?,
+            kind::READDIR => look_open("readdir", &mut fields)?,
+            kind::REALPATH => look("realpath", path(&mut fields)?),
+            kind::READLINK => look("readlink", path(&mut fields)?),
+            kind::EXTENDED => Self::extended(&mut fields)?,
+            _ => return Some((id, None)),
+        };
+        Some((id, Some(request)))
+    }
+
+    fn extended(fields: &mut Fields<'_>) -> Option<Self> {
+        let change = |op, path, to| Self::Change { op, path, to };
+        let name = fields.string()?;
+        Some(match name {
+            b"posix-rename@openssh.com" => {
+                let from = kept(fields.string()?);
+                change("rename", from, Some(kept(fields.string()?)))
+            }
+            b"hardlink@openssh.com" => {
+                let from = kept(fields.string()?);
+                change("link", kept(fields.string()?), Some(from))
+            }
+            b"lsetstat@openssh.com" => change("setstat", kept(fields.string()?), None),
+            b"copy-data" => {
+                let from = handle(fields)?;
+                let _offset_and_length = (fields.u64()?, fields.u64()?);
+                Self::ChangeOpen {
+                    op: "copy",
+                    handle: from,
+                    to: Some(handle(fields)?),
+                }
+            }
+            b"fsync@openssh.com" => look_open("fsync", fields)?,
+            b"fstatvfs@openssh.com" => look_open("fstatvfs", fields)?,
+            name => Self::Look {
+                op: "extended",
+                path: kept(name),
+            },
+        })
+    }
+
+    /// How much memory its texts take.
+    pub(super) fn bytes(&self) -> usize {
+        let length = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
+        match self {
+            Self::Open { path, .. } | Self::Look { path, .. } => path.len(),
+            Self::Close(handle) | Self::Read(handle, _) | Self::LookOpen { handle, .. } => {
+                handle.len()
+            }
+            Self::Write(write) => write.handle.len(),
+            Self::Change { path, to, .. } => path.len() + length(to),
+            Self::ChangeOpen { handle, to, .. } => handle.len() + length(to),
+        }
+    }
+}
+
+fn look_open(op: &'static str, fields: &mut Fields<'_>) -> Option<Request> {
+    let handle = handle(fields)?;
+    Some(Request::LookOpen { op, handle })
+}
+
+/// A handle; in place of one that is too long one that no server gave.
+fn handle(fields: &mut Fields<'_>) -> Option<Handle> {
+    let length = { *fields }.u32()?;
+    let handle = fields.string()?;
+    Some(if length > HANDLE {
+        vec![0; TOO_LONG]
+    } else {
+        handle.to_vec()
+    })
+}
+
+/// The length of a handle in place of a longer one.
+pub(super) const TOO_LONG: usize = 257;
+
+/// A path, as much of it as is recorded, and a byte more where it is cut.
+fn kept(path: &[u8]) -> Vec<u8> {
+    first(path, PATH + 1)
+}
+
+fn first(text: &[u8], most: usize) -> Vec<u8> {
+    text.get(..most).unwrap_or(text).to_vec()
+}
