@@ -367,6 +367,7 @@ pub struct SftpOp {
     pub op: String,
     pub path: Field,
     pub to: Option<Field>,
+    pub flags: Option<Vec<String>>,
     pub bytes_read: Option<u64>,
     pub bytes_written: Option<u64>,
     pub read_blake3: Option<String>,

@@ -280,10 +280,21 @@ fn sftp(record: &Record) -> String {
         format!("sftp {}", record.member_text("op")),
         record.member_text("path").to_owned(),
         named("to", record, "to"),
+        parenthesised(&changing(record)),
         passed("read", "bytes_read"),
         passed("wrote", "bytes_written"),
         labelled("FAILED:", record.member_text("error")),
     ])
+}
+
+/// What a file was opened for but to read and to write it, or which attributes were set.
+fn changing(record: &Record) -> String {
+    let flags = record.member(&["flags"]).and_then(Value::as_array);
+    let words = flags.into_iter().flatten().filter_map(Value::as_str);
+    let words: Vec<&str> = words
+        .filter(|word| !["read", "write"].contains(word))
+        .collect();
+    words.join(", ")
 }
 
 fn api_response(record: &Record) -> String {
@@ -367,6 +378,11 @@ mod tests {
                 "sftp.op",
                 json!({"d": {"op": "rename", "path": "/a", "to": "/b", "error": "no such file"}}),
                 "sftp rename /a to /b FAILED: no such file",
+            ),
+            (
+                "sftp.op",
+                json!({"d": {"op": "write", "path": "/a", "flags": ["write", "create", "truncate"], "bytes_written": 3}}),
+                "sftp write /a (create, truncate) wrote 3 B",
             ),
             (
                 "new.thing",

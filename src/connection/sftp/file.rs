@@ -7,6 +7,7 @@ use std::time::Instant;
 pub(super) struct Open {
     pub(super) path: Vec<u8>,
     pub(super) what: What,
+    pub(super) flags: Flags,
     pub(super) since: Instant,
     pub(super) read: Flow,
     pub(super) written: Flow,
@@ -20,6 +21,48 @@ pub(super) struct Open {
 pub(super) enum What {
     File,
     Directory,
+}
+
+/// The `pflags` of an OPEN, draft §6.3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flags(pub(super) u32);
+
+const APPEND: u32 = 4;
+const CREATE: u32 = 8;
+const TRUNCATE: u32 = 0x10;
+const EXCLUSIVE: u32 = 0x20;
+
+impl Flags {
+    /// For the record.
+    pub(super) fn words(self) -> Vec<String> {
+        let words = [
+            (1, "read"),
+            (2, "write"),
+            (APPEND, "append"),
+            (CREATE, "create"),
+            (TRUNCATE, "truncate"),
+            (EXCLUSIVE, "exclusive"),
+        ];
+        let set = words.into_iter().filter(|(bit, _)| self.0 & bit != 0);
+        set.map(|(_, word)| word.to_owned()).collect()
+    }
+
+    /// What opening alone does to a file. open(2) does it without the flag for writing as well.
+    pub(super) fn change(self) -> Option<&'static str> {
+        let has = |bits| self.0 & bits == bits;
+        match () {
+            () if has(CREATE | EXCLUSIVE) => Some("create"),
+            // One that is made is empty as well: which of both it was the answer does not tell.
+            () if has(TRUNCATE) => Some("truncate"),
+            () if has(CREATE) => Some("create"),
+            () => None,
+        }
+    }
+
+    /// The same, or that nothing was done but to open it.
+    pub(super) fn as_done(self) -> &'static str {
+        self.change().unwrap_or("open")
+    }
 }
 
 /// One direction of an open file.
@@ -42,10 +85,11 @@ enum Digest {
 }
 
 impl Open {
-    pub(super) fn new(path: Vec<u8>, what: What) -> Self {
+    pub(super) fn new(path: Vec<u8>, what: What, flags: Flags) -> Self {
         Self {
             path,
             what,
+            flags,
             since: Instant::now(),
             read: Flow::default(),
             written: Flow::default(),
@@ -58,11 +102,19 @@ impl Open {
     pub(super) fn done(&self) -> &'static str {
         match (self.what, self.read.bytes, self.written.bytes) {
             (What::Directory, ..) => "list",
+            (What::File, _, 0) if self.flags.change().is_some() => self.flags.as_done(),
             (What::File, 0, 0) => "open",
             (What::File, _, 0) => "read",
             (What::File, 0, _) => "write",
             (What::File, _, _) => "read-write",
         }
+    }
+}
+
+impl Open {
+    /// Whether something is different from before.
+    pub(super) fn has_changed(&self) -> bool {
+        self.written.bytes > 0 || self.flags.change().is_some()
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Instant;
 use self::file::{Open, What};
 pub(super) use self::observer::{Observer, Refused};
 use self::packet::{Fields, HANDLE, Piece, Stop, Stream, Unreadable, kind};
-use self::request::{Handle, Request, TOO_LONG, Write};
+use self::request::{Attributes, Handle, Request, TOO_LONG, Write};
 use crate::connection::report::Rate;
 use crate::model::escape;
 use crate::wire::{Event, Outcome, Record, SftpOp, SftpSummary};
@@ -235,8 +235,8 @@ impl State {
         self.writing &= at < self.pending.len();
         self.reading = None;
         match (answer, request) {
-            (Answer::Handle(handle), Request::Open { path, what }) => {
-                self.opened(handle, Open::new(path, what));
+            (Answer::Handle(handle), Request::Open { path, what, flags }) => {
+                self.opened(handle, Open::new(path, what, flags));
             }
             (Answer::Data, Request::Read(handle, offset)) => self.reading = Some((handle, offset)),
             (Answer::Status(status), request) => self.status(request, status),
@@ -258,6 +258,7 @@ impl State {
         } else {
             self.totals.operations += 1;
             self.totals.left_out += 1;
+            self.totals.changes += u64::from(open.flags.change().is_some());
         }
     }
 
@@ -280,19 +281,33 @@ impl State {
             Request::Open {
                 path,
                 what: What::File,
-            } => self.op("open", &path, None, Some(word(status))),
+                flags,
+            } => self.op_with("open", &path, None, error, Some(flags.words())),
             Request::Open {
                 path,
                 what: What::Directory,
-            } => self.op("list", &path, None, Some(word(status))),
-            Request::Change { op, path, to } => {
+                ..
+            } => self.op("list", &path, None, error),
+            Request::Change {
+                op,
+                path,
+                to,
+                attributes,
+            } => {
                 self.totals.changes += u64::from(status == OK);
-                self.op(op, &path, to.as_deref(), error);
+                let flags = attributes.map(Attributes::words);
+                self.op_with(op, &path, to.as_deref(), error, flags);
             }
-            Request::ChangeOpen { op, handle, to } => {
+            Request::ChangeOpen {
+                op,
+                handle,
+                to,
+                attributes,
+            } => {
                 self.totals.changes += u64::from(status == OK);
                 let to = to.map(|to| self.name_of(&to));
-                self.op(op, &self.name_of(&handle), to.as_deref(), error);
+                let flags = attributes.map(Attributes::words);
+                self.op_with(op, &self.name_of(&handle), to.as_deref(), error, flags);
             }
             Request::Look { op, path } => {
                 if status != EOF && error.is_some() {
@@ -350,13 +365,30 @@ impl State {
                 Request::Open {
                     path,
                     what: What::File,
-                } => self.op("open", &path, None, Some(NO_ANSWER)),
-                Request::Change { op, path, to } => {
-                    self.op(op, &path, to.as_deref(), Some(NO_ANSWER));
+                    flags,
+                } => {
+                    let words = Some(flags.words());
+                    self.op_with(flags.as_done(), &path, None, Some(NO_ANSWER), words);
                 }
-                Request::ChangeOpen { op, handle, to } => {
+                Request::Change {
+                    op,
+                    path,
+                    to,
+                    attributes,
+                } => {
+                    let flags = attributes.map(Attributes::words);
+                    self.op_with(op, &path, to.as_deref(), Some(NO_ANSWER), flags);
+                }
+                Request::ChangeOpen {
+                    op,
+                    handle,
+                    to,
+                    attributes,
+                } => {
                     let to = to.map(|to| self.name_of(&to));
-                    self.op(op, &self.name_of(&handle), to.as_deref(), Some(NO_ANSWER));
+                    let flags = attributes.map(Attributes::words);
+                    let path = self.name_of(&handle);
+                    self.op_with(op, &path, to.as_deref(), Some(NO_ANSWER), flags);
                 }
                 Request::Write(_)
                 | Request::Read(..)
@@ -383,15 +415,31 @@ impl State {
         self.record(named(op, path, to, error));
     }
 
+    fn op_with(
+        &mut self,
+        op: &str,
+        path: &[u8],
+        to: Option<&[u8]>,
+        error: Option<&str>,
+        flags: Option<Vec<String>>,
+    ) {
+        self.record(SftpOp {
+            flags,
+            ..named(op, path, to, error)
+        });
+    }
+
     /// An open file or directory is closed.
     fn closed(&mut self, open: &Open, error: Option<&'static str>) {
         self.totals.bytes_read = self.totals.bytes_read.saturating_add(open.read.bytes);
         self.totals.bytes_written = self.totals.bytes_written.saturating_add(open.written.bytes);
+        self.totals.changes += u64::from(open.has_changed());
         let moved = |bytes: u64| (open.what == What::File).then_some(bytes);
         self.record(SftpOp {
             op: open.done().to_owned(),
             path: escape(&open.path, PATH),
             to: None,
+            flags: (open.what == What::File).then(|| open.flags.words()),
             bytes_read: moved(open.read.bytes),
             bytes_written: moved(open.written.bytes),
             read_blake3: open.read.blake3(),
@@ -476,6 +524,7 @@ fn named(op: &str, path: &[u8], to: Option<&[u8]>, error: Option<&str>) -> SftpO
         op: op.to_owned(),
         path: escape(path, PATH),
         to: to.map(|to| escape(to, PATH)),
+        flags: None,
         bytes_read: None,
         bytes_written: None,
         read_blake3: None,

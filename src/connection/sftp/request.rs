@@ -1,7 +1,7 @@
 //! What a client asks for, as far as the record needs it.
 
 use super::PATH;
-use super::file::What;
+use super::file::{Flags, What};
 use super::packet::{Fields, HANDLE, kind};
 
 /// As the server gave it.
@@ -14,6 +14,7 @@ pub(super) enum Request {
     Open {
         path: Vec<u8>,
         what: What,
+        flags: Flags,
     },
     Close(Handle),
     Read(Handle, u64),
@@ -23,12 +24,14 @@ pub(super) enum Request {
         op: &'static str,
         path: Vec<u8>,
         to: Option<Vec<u8>>,
+        attributes: Option<Attributes>,
     },
     /// Changes something that is open.
     ChangeOpen {
         op: &'static str,
         handle: Handle,
         to: Option<Handle>,
+        attributes: Option<Attributes>,
     },
     /// Changes nothing; worth a record only if it is refused.
     Look {
@@ -40,6 +43,33 @@ pub(super) enum Request {
         op: &'static str,
         handle: Handle,
     },
+}
+
+/// Which attributes are to be set: the flags of ATTRS, draft §5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attributes(u32);
+
+const SIZE: u32 = 1;
+
+impl Attributes {
+    fn op(self) -> &'static str {
+        match self.0 & SIZE {
+            0 => "setstat",
+            _ => "truncate",
+        }
+    }
+
+    /// For the record.
+    pub(super) fn words(self) -> Vec<String> {
+        let words = [
+            (SIZE, "size"),
+            (2, "owner"),
+            (4, "permissions"),
+            (8, "times"),
+        ];
+        let set = words.into_iter().filter(|(bit, _)| self.0 & bit != 0);
+        set.map(|(_, word)| word.to_owned()).collect()
+    }
 }
 
 /// A WRITE.
@@ -62,16 +92,23 @@ impl Request {
         let kind = fields.u8()?;
         let id = fields.u32()?;
         let path = |fields: &mut Fields<'_>| fields.string().map(kept);
-        let change = |op, path, to| Self::Change { op, path, to };
+        let change = |op, path, to| Self::Change {
+            op,
+            path,
+            to,
+            attributes: None,
+        };
         let look = |op, path| Self::Look { op, path };
         let request = match kind {
             kind::OPEN => Self::Open {
                 path: path(&mut fields)?,
                 what: What::File,
+                flags: Flags(fields.u32()?),
             },
             kind::OPENDIR => Self::Open {
                 path: path(&mut fields)?,
                 what: What::Directory,
+                flags: Flags::default(),
             },
             kind::CLOSE => Self::Close(handle(&mut fields)?),
             kind::READ => Self::Read(handle(&mut fields)?, fields.u64()?),
@@ -88,12 +125,17 @@ impl Request {
             kind::REMOVE => change("remove", path(&mut fields)?, None),
             kind::MKDIR => change("mkdir", path(&mut fields)?, None),
             kind::RMDIR => change("rmdir", path(&mut fields)?, None),
-            kind::SETSTAT => change("setstat", path(&mut fields)?, None),
-            kind::FSETSTAT => Self::ChangeOpen {
-                op: "setstat",
-                handle: handle(&mut fields)?,
-                to: None,
-            },
+            kind::SETSTAT => set_by_name(&mut fields)?,
+            kind::FSETSTAT => {
+                let handle = handle(&mut fields)?;
+                let attributes = Attributes(fields.u32()?);
+                Self::ChangeOpen {
+                    op: attributes.op(),
+                    handle,
+                    to: None,
+                    attributes: Some(attributes),
+                }
+            }
             kind::RENAME => {
                 let from = path(&mut fields)?;
                 change("rename", from, Some(path(&mut fields)?))
@@ -116,7 +158,12 @@ impl Request {
     }
 
     fn extended(fields: &mut Fields<'_>) -> Option<Self> {
-        let change = |op, path, to| Self::Change { op, path, to };
+        let change = |op, path, to| Self::Change {
+            op,
+            path,
+            to,
+            attributes: None,
+        };
         let name = fields.string()?;
         Some(match name {
             b"posix-rename@openssh.com" => {
@@ -127,7 +174,7 @@ impl Request {
                 let from = kept(fields.string()?);
                 change("link", kept(fields.string()?), Some(from))
             }
-            b"lsetstat@openssh.com" => change("setstat", kept(fields.string()?), None),
+            b"lsetstat@openssh.com" => set_by_name(fields)?,
             b"copy-data" => {
                 let from = handle(fields)?;
                 let _offset_and_length = (fields.u64()?, fields.u64()?);
@@ -135,6 +182,7 @@ impl Request {
                     op: "copy",
                     handle: from,
                     to: Some(handle(fields)?),
+                    attributes: None,
                 }
             }
             b"fsync@openssh.com" => look_open("fsync", fields)?,
@@ -159,6 +207,17 @@ impl Request {
             Self::ChangeOpen { handle, to, .. } => handle.len() + length(to),
         }
     }
+}
+
+fn set_by_name(fields: &mut Fields<'_>) -> Option<Request> {
+    let path = kept(fields.string()?);
+    let attributes = Attributes(fields.u32()?);
+    Some(Request::Change {
+        op: attributes.op(),
+        path,
+        to: None,
+        attributes: Some(attributes),
+    })
 }
 
 fn look_open(op: &'static str, fields: &mut Fields<'_>) -> Option<Request> {

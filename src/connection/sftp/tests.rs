@@ -231,6 +231,7 @@ fn what_is_open_at_the_end_is_interrupted_and_the_totals_add_up() {
         SftpSummary {
             operations: 64,
             opened: 64,
+            changes: 64,
             failed: 4,
             bytes_written: 640,
             ..SftpSummary::default()
@@ -376,6 +377,46 @@ fn what_is_read_is_of_the_file_that_the_handle_stands_for_by_then() {
         (own("/config/secrets.yaml"), Some(6), hash(b"secret")),
     ];
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn what_opening_does_to_a_file_is_on_record() {
+    let mut watch = Watch::new();
+    let cases = [
+        (0x01, "open"),
+        (0x02, "open"),
+        (0x1a, "truncate"),
+        // As open(2) has it.
+        (0x11, "truncate"),
+        (0x0a, "create"),
+        (0x3a, "create"),
+    ];
+    for (flags, _) in cases {
+        let open = Packet::new(kind::OPEN, 1).text("/config/a").u32(flags);
+        sent(&mut watch, &open.u32(0).bytes());
+        watch.server_sent(&handle(1, "h"));
+        close(&mut watch, 2, "h");
+    }
+    let setstat = |flags| Packet::new(kind::SETSTAT, 3).text("/config/a").u32(flags);
+    for (flags, status_code) in [(1, OK), (0xe, 3)] {
+        sent(&mut watch, &setstat(flags).u64(0).bytes());
+        watch.server_sent(&status(3, status_code));
+    }
+    let ops = ops(watch.records());
+    let seen: Vec<_> = ops.iter().map(|op| op.op.as_str()).collect();
+    let mut expected: Vec<_> = cases.iter().map(|(_, op)| *op).collect();
+    expected.extend(["truncate", "setstat"]);
+    assert_eq!(seen, expected);
+    let words = |at: usize| ops[at].flags.clone().unwrap_or_default().join(" ");
+    let all = [0, 5, 6, 7].map(words);
+    let expected = [
+        "read",
+        "write create truncate exclusive",
+        "size",
+        "owner permissions times",
+    ];
+    assert_eq!(all, expected);
+    assert_eq!(summary(&watch.finish()).changes, 5);
 }
 
 #[test]

@@ -184,3 +184,33 @@ c.end(); t.close(); print('ok')
     let cut = rows.iter().find(|row| row[4] == "bad message").unwrap();
     assert!(cut[1].as_str().unwrap().ends_with("aaa…"), "{cut}");
 }
+
+#[test]
+fn a_file_that_is_emptied_by_opening_it_is_on_record() {
+    if python().is_none() {
+        return;
+    }
+    let server = Server::start();
+    fs::write(server.config("configuration.yaml"), "all of it").unwrap();
+    talk(
+        &server,
+        "
+c = Channel()
+assert c.burst(2, O(1, b'/config/configuration.yaml', NEW), C(2)) == [0, 0]
+assert c.burst(2, O(3, b'/config/new', WRITE | 8 | 0x20), C(4)) == [0, 0]
+c.end(); t.close(); print('ok')
+",
+    );
+    assert_eq!(fs::read(server.config("configuration.yaml")).unwrap(), b"");
+    let (ops, totals) = records(&server, 1);
+    let said = ops.iter().map(|op| (&op["d"]["op"], &op["d"]["flags"]));
+    let expected = [
+        (json!("truncate"), json!(["write", "create", "truncate"])),
+        (json!("create"), json!(["write", "create", "exclusive"])),
+    ];
+    assert!(
+        said.eq(expected.iter().map(|(op, flags)| (op, flags))),
+        "{ops:#?}"
+    );
+    assert_eq!(totals[0]["d"]["changes"], json!(2));
+}

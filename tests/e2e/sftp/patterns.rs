@@ -348,7 +348,7 @@ fn a_mounted_folder_is_on_record_file_by_file() {
         expect("/config/edited", "write")["bytes_written"],
         json!(10)
     );
-    expect("/config/edited", "setstat");
+    expect("/config/edited", "truncate");
     expect("/config/folder", "mkdir");
     expect("/config/folder", "rmdir");
     assert_eq!(expect("/config/link", "symlink")["to"], "edited");

@@ -227,10 +227,10 @@ c.close(); print('ok')
     trail.has("subsystem", json!(false), json!({"name": "netconf"}));
     let hash = blake3::hash(b"text").to_hex().to_string();
     trail.has("sftp.op", json!(true), json!({
-        "op": "write", "path": "/config/f", "bytes_read": 0, "bytes_written": 4, "written_blake3": hash, "duration_ms": "<n>",
+        "op": "write", "path": "/config/f", "flags": ["write", "create", "truncate"], "bytes_read": 0, "bytes_written": 4, "written_blake3": hash, "duration_ms": "<n>",
     }));
     trail.has("sftp.op", json!(true), json!({
-        "op": "read", "path": "/config/f", "bytes_read": 4, "bytes_written": 0, "read_blake3": hash, "duration_ms": "<n>",
+        "op": "read", "path": "/config/f", "flags": ["read"], "bytes_read": 4, "bytes_written": 0, "read_blake3": hash, "duration_ms": "<n>",
     }));
     trail.has(
         "sftp.op",
@@ -248,7 +248,7 @@ c.close(); print('ok')
         json!({"op": "remove", "path": "/config/none", "error": "no such file"}),
     );
     trail.has("sftp.summary", Value::Null, json!({
-        "operations": "<n+>", "opened": 3, "changes": 1, "failed": "<n+>", "left_out": 0, "bytes_read": 4, "bytes_written": 4,
+        "operations": "<n+>", "opened": 3, "changes": 2, "failed": "<n+>", "left_out": 0, "bytes_read": 4, "bytes_written": 4,
     }));
     trail.has("sftp.summary", Value::Null, json!({
         "operations": 0, "opened": 0, "changes": 0, "failed": 0, "left_out": 0, "bytes_read": 0, "bytes_written": 0,

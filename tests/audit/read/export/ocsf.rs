@@ -265,6 +265,7 @@ fn events_say_what_was_done() {
         .collect();
     let expected = [
         ("copy.yaml", 99),
+        ("create.yaml", 1),
         ("extended.yaml", 99),
         ("fstat.yaml", 8),
         ("link.yaml", 1),
@@ -283,6 +284,7 @@ fn events_say_what_was_done() {
         ("setstat.yaml", 6),
         ("stat.yaml", 8),
         ("symlink.yaml", 1),
+        ("truncate.yaml", 3),
         ("unknown.yaml", 99),
         ("write.yaml", 3),
     ];

@@ -104,9 +104,9 @@ impl<'r> Activity<'r> {
 
     fn with_file(op: &'r str) -> Self {
         match op {
-            "mkdir" | "symlink" | "link" => Self(1, "Create"),
+            "mkdir" | "symlink" | "link" | "create" => Self(1, "Create"),
             "read" | "list" | "readdir" | "readlink" => Self(2, "Read"),
-            "write" | "read-write" => Self(3, "Update"),
+            "write" | "read-write" | "truncate" => Self(3, "Update"),
             "remove" | "rmdir" => Self(4, "Delete"),
             "rename" => Self(5, "Rename"),
             "setstat" => Self(6, "Set Attributes"),

@@ -16,7 +16,7 @@ pub(super) fn operation(draft: &mut Draft<'_>) {
     let record = draft.record;
     let op = record.member_text("op");
     let kind = match op {
-        "read" | "write" | "read-write" | "copy" => REGULAR,
+        "read" | "write" | "read-write" | "create" | "truncate" | "copy" => REGULAR,
         "list" | "readdir" | "mkdir" | "rmdir" => FOLDER,
         "symlink" | "readlink" => LINK,
         _ => UNKNOWN,
