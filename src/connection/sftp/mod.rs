@@ -26,11 +26,13 @@ const PENDING: usize = 4096;
 const PENDING_BYTES: usize = 1 << 20;
 /// Open handles; sftp-server itself may open as many files as a session.
 const OPEN: usize = 4096;
-/// So many records a second, and ...
-const RECORDS_A_SECOND: u32 = 200;
-/// ... so many of a channel: the rest is in the totals. A session may cause 32 MiB of records, and shall not end over a copy of
-/// many small files.
-const RECORDS: u64 = 10_000;
+/// What changed nothing, or moved nothing, has so many records a second, and ...
+const LOOKS_A_SECOND: u32 = 200;
+/// ... so many of a channel: the rest is in the totals.
+const LOOKS: u64 = 10_000;
+/// Of changes and of files that were read or written, so many are on record; then the channel ends. A session may cause 32 MiB of
+/// records, and with paths of the usual length these are some 26 MiB.
+const CHANGES: u64 = 40_000;
 /// A path in a record, in bytes; PATH_MAX.
 const PATH: usize = 4096;
 /// How much of a handle that stands for nothing known is in a record, in bytes.
@@ -42,6 +44,8 @@ const EOF: u32 = 1;
 const NOT_SUPPORTED: u32 = 8;
 /// What is said of a request whose answer never came: whether it was done is not known.
 const NO_ANSWER: &str = "no answer";
+/// What is said of what was never closed.
+const INTERRUPTED: &str = "interrupted";
 
 /// Follows one channel.
 #[derive(Debug)]
@@ -66,6 +70,9 @@ struct State {
     reading: Option<(Handle, u64)>,
     records: Vec<Record>,
     rate: Rate,
+    /// Records of what changed nothing, and of what did.
+    looks: u64,
+    changes: u64,
     totals: SftpSummary,
 }
 
@@ -89,7 +96,9 @@ impl Watch {
                 writing: false,
                 reading: None,
                 records: Vec::new(),
-                rate: Rate::per_second(RECORDS_A_SECOND),
+                rate: Rate::per_second(LOOKS_A_SECOND),
+                looks: 0,
+                changes: 0,
                 totals: SftpSummary::default(),
             },
             refused: None,
@@ -106,8 +115,7 @@ impl Watch {
         }
         let state = &mut self.state;
         let (taken, stop) = self.client.pass(bytes, |piece| match piece {
-            Piece::Begin if state.has_room() => Ok(()),
-            Piece::Begin => Err(Stop::Full),
+            Piece::Begin => state.begin(),
             Piece::Head(head) => state.request(head).map_err(Stop::Lost),
             Piece::Bulk(more) => {
                 state.write(more);
@@ -165,8 +173,15 @@ impl Watch {
 }
 
 impl State {
-    fn has_room(&self) -> bool {
-        self.pending.len() < PENDING && self.pending_bytes < PENDING_BYTES
+    /// Whether there may be another request.
+    fn begin(&self) -> Result<(), Stop> {
+        if self.changes >= CHANGES {
+            Err(Stop::Lost(Unreadable::UsedUp))
+        } else if self.pending.len() >= PENDING || self.pending_bytes >= PENDING_BYTES {
+            Err(Stop::Full)
+        } else {
+            Ok(())
+        }
     }
 
     /// A packet from the client.
@@ -250,7 +265,7 @@ impl State {
         self.totals.opened += 1;
         if let Some(before) = self.open.remove(&handle) {
             // sftp-server does not do that.
-            self.closed(&before, Some("interrupted"));
+            self.closed(&before, Some(INTERRUPTED));
         }
         // Beyond the bound what is done with it is not known to be: the totals alone tell of it.
         if self.open.len() < OPEN {
@@ -339,11 +354,12 @@ impl State {
 
     /// What was written to a file that is not known.
     fn wrote_elsewhere(&mut self, handle: &[u8], bytes: u64, error: Option<&str>) {
-        if error.is_none_or(|error| error == NO_ANSWER) {
+        let was_done = error.is_none_or(|error| error == NO_ANSWER);
+        if was_done {
             self.totals.bytes_written = self.totals.bytes_written.saturating_add(bytes);
         }
         self.record(SftpOp {
-            bytes_written: Some(bytes),
+            bytes_written: Some(bytes).filter(|_| was_done),
             ..named("write", &unknown(handle), None, error)
         });
     }
@@ -355,7 +371,7 @@ impl State {
             match request {
                 Request::Close(handle) => {
                     if let Some(open) = self.open.remove(&handle) {
-                        self.closed(&open, Some("interrupted"));
+                        self.closed(&open, Some(INTERRUPTED));
                     }
                 }
                 Request::Write(write) if !write.counted && write.bytes > 0 => {
@@ -401,7 +417,7 @@ impl State {
             self.wrote_elsewhere(&handle, bytes, Some(NO_ANSWER));
         }
         for (_, open) in std::mem::take(&mut self.open) {
-            self.closed(&open, Some("interrupted"));
+            self.closed(&open, Some(INTERRUPTED));
         }
     }
 
@@ -452,10 +468,21 @@ impl State {
     fn record(&mut self, op: SftpOp) {
         self.totals.operations += 1;
         self.totals.failed += u64::from(op.error.is_some());
-        let recorded = self.totals.operations - self.totals.left_out;
-        if recorded > RECORDS || !self.rate.admits(Instant::now()) {
+        if has_effect(&op) {
+            // Those that were under way when it was used up are on record as well.
+            self.changes += 1;
+            if self.changes == CHANGES {
+                let event = Event::LimitHit {
+                    resource: "changes over SFTP in a channel".to_owned(),
+                    limit: CHANGES,
+                };
+                self.records.push(Record::new(event).outcome(Outcome::Bad));
+            }
+        } else if self.looks >= LOOKS || !self.rate.admits(Instant::now()) {
             self.totals.left_out += 1;
             return;
+        } else {
+            self.looks += 1;
         }
         let outcome = if op.error.is_some() {
             Outcome::Bad
@@ -533,6 +560,28 @@ fn named(op: &str, path: &[u8], to: Option<&[u8]>, error: Option<&str>) -> SftpO
         error: error.map(str::to_owned),
     }
 }
+
+/// Whether something was changed or moved, or may have been: nothing that a client does in great number hides that.
+fn has_effect(op: &SftpOp) -> bool {
+    let moved = |bytes: Option<u64>| bytes.is_some_and(|bytes| bytes > 0);
+    let changes = !LOOKING.contains(&op.op.as_str());
+    let done = match op.error.as_deref() {
+        None | Some(NO_ANSWER | INTERRUPTED) => changes,
+        // sftp-server sets one after the other, whatever becomes of those before.
+        Some(_) => matches!(op.op.as_str(), "setstat" | "truncate") && several(op),
+    };
+    done || moved(op.bytes_read) || moved(op.bytes_written)
+}
+
+fn several(op: &SftpOp) -> bool {
+    op.flags.as_ref().is_some_and(|flags| flags.len() > 1)
+}
+
+/// What changes nothing by itself.
+const LOOKING: [&str; 12] = [
+    "open", "list", "read", "stat", "lstat", "fstat", "readdir", "readlink", "realpath", "fsync",
+    "fstatvfs", "extended",
+];
 
 /// What a handle is called that stands for nothing known.
 fn unknown(handle: &[u8]) -> Vec<u8> {

@@ -44,6 +44,8 @@ pub(super) enum Unreadable {
     Fields,
     /// The server answers what it was not asked, or not as that is answered.
     Unasked,
+    /// As many changes are on record as a channel may cause.
+    UsedUp,
 }
 
 impl Unreadable {
@@ -53,6 +55,7 @@ impl Unreadable {
             Self::Length => "a packet of impossible length",
             Self::Fields => "a packet that ends too early",
             Self::Unasked => "an answer to no question",
+            Self::UsedUp => "too many changes",
         }
     }
 }

@@ -243,24 +243,67 @@ fn what_is_open_at_the_end_is_interrupted_and_the_totals_add_up() {
 }
 
 #[test]
-fn a_flood_is_counted_and_not_recorded() {
+fn a_flood_of_looks_is_counted_and_hides_no_change() {
+    let mut watch = Watch::new();
+    let mut recorded = Vec::new();
+    for n in 0..20_000u32 {
+        sent(&mut watch, &Packet::new(kind::LSTAT, n).text("/n").bytes());
+        watch.server_sent(&status(n, 2));
+        recorded.extend(watch.records());
+    }
+    let looks = u64::try_from(recorded.len()).unwrap();
+    assert!(looks <= LOOKS);
+    let remove = Packet::new(kind::REMOVE, 1).text("/config/victim");
+    sent(&mut watch, &remove.bytes());
+    watch.server_sent(&status(1, OK));
+    opened(&mut watch, 2, "/config/secrets.yaml", "h");
+    sent(&mut watch, &read(3, "h", 0));
+    watch.server_sent(&data(3, b"secret"));
+    close(&mut watch, 4, "h");
+    let chown = Packet::new(kind::SETSTAT, 5)
+        .text("/config/a")
+        .u32(3)
+        .bytes();
+    sent(&mut watch, &chown);
+    watch.server_sent(&status(5, 3));
+    let seen: Vec<_> = ops(watch.records()).into_iter().map(|op| op.op).collect();
+    assert_eq!(seen, ["remove", "read", "truncate"]);
+    let totals = summary(&watch.finish());
+    assert_eq!(totals.operations, 20_003);
+    assert_eq!(totals.left_out + looks, 20_000);
+}
+
+#[test]
+fn a_channel_ends_when_its_changes_are_used_up() {
     let mut watch = Watch::new();
     let mut recorded = 0;
-    for n in 0..20_000u32 {
-        sent(
-            &mut watch,
-            &Packet::new(kind::REMOVE, n).text("/config/x").bytes(),
-        );
-        watch.server_sent(&status(n, OK));
-        recorded += u64::try_from(watch.records().len()).unwrap();
+    let remove = |id| Packet::new(kind::REMOVE, id).text("/config/x").bytes();
+    let changes = u32::try_from(CHANGES).unwrap();
+    // One is under way when the last one is answered.
+    sent(&mut watch, &remove(0));
+    for n in 1..changes {
+        sent(&mut watch, &remove(n));
+        watch.server_sent(&status(n - 1, OK));
+        recorded += ops(watch.records()).len();
     }
-    let records = watch.finish();
-    let Some(Event::SftpSummary(totals)) = records.last().map(|record| record.event.clone()) else {
-        panic!("{records:?}");
+    sent(&mut watch, &remove(changes));
+    watch.server_sent(&status(changes - 1, OK));
+    let last = watch.records();
+    let limit = Event::LimitHit {
+        resource: "changes over SFTP in a channel".to_owned(),
+        limit: CHANGES,
     };
-    assert_eq!(totals.operations, 20_000);
-    assert_eq!(totals.left_out + recorded, 20_000);
-    assert!(recorded <= RECORDS);
+    assert!(last.iter().any(|record| record.event == limit));
+    recorded += ops(last).len();
+    assert_eq!(watch.client_sends(&remove(1)), 0);
+    watch.server_sent(&status(changes, OK));
+    let records = watch.finish();
+    let totals = summary(&records);
+    let all = u64::from(changes) + 1;
+    assert_eq!((totals.changes, totals.left_out), (all, 0));
+    assert_eq!(totals.unreadable.as_deref(), Some("too many changes"));
+    recorded += ops(records).len();
+    assert_eq!(u64::try_from(recorded).unwrap(), all);
 }
 
 #[test]
@@ -440,7 +483,7 @@ fn a_handle_that_is_guessed_hides_nothing() {
     let expected = [
         row("copy", "/config/evil", None, Some("failure")),
         row("write", "/config/evil", Some(4), None),
-        row("write", "(handle 68)", Some(7), Some("failure")),
+        row("write", "(handle 68)", None, Some("failure")),
     ];
     assert_eq!(rows(watch.records()), expected);
     assert_eq!(summary(&watch.finish()).bytes_written, 4);
@@ -565,12 +608,7 @@ fn a_text_that_is_too_long_is_cut_and_the_next_packet_is_read() {
     let expected = [
         row("open", &cut, None, Some("bad message")),
         row("rename", &cut, None, Some("bad message")),
-        row(
-            "write",
-            "(handle that is too long)",
-            Some(0),
-            Some("failure"),
-        ),
+        row("write", "(handle that is too long)", None, Some("failure")),
         row("remove", "/config/x", None, None),
     ];
     assert_eq!(rows(records), expected);

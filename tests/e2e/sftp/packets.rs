@@ -102,7 +102,7 @@ c.end(); t.close(); print('ok')
         json!(["read", secret, 6, 0, none]),
         json!(["setstat", "/config/evil.yaml", none, none, none]),
         json!(["write", "/config/evil.yaml", 0, 4, none]),
-        json!(["write", "(handle 00000000)", none, 7, "failure"]),
+        json!(["write", "(handle 00000000)", none, none, "failure"]),
         json!(["unknown", "\\x16", none, none, "not supported"]),
         json!(["remove", "/config/evil.yaml", none, none, none]),
     ];
@@ -213,4 +213,32 @@ c.end(); t.close(); print('ok')
         "{ops:#?}"
     );
     assert_eq!(totals[0]["d"]["changes"], json!(2));
+}
+
+#[test]
+fn a_flood_of_failures_hides_no_change() {
+    if python().is_none() {
+        return;
+    }
+    let server = Server::start();
+    fs::write(server.config("victim"), "x").unwrap();
+    fs::write(server.config("secrets.yaml"), "secret").unwrap();
+    talk(
+        &server,
+        "
+c = Channel()
+flood = b''.join(lstat(i, b'/n%d' % i) for i in range(1000))
+assert c.burst(1001, flood, remove(9999, b'/config/victim'))[-1] == 0
+assert c.burst(1002, flood, O(1, b'/config/secrets.yaml', READ), R(2))[-2:] == [0, 0]
+assert c.burst(1, C(3)) == [0]
+c.end(); t.close(); print('ok')
+",
+    );
+    assert!(!server.config("victim").exists());
+    let (ops, totals) = records(&server, 1);
+    let rows = rows(&ops);
+    let removed = json!(["remove", "/config/victim", null, null, null]);
+    let read = json!(["read", "/config/secrets.yaml", 6, 0, null]);
+    assert!(rows.contains(&removed) && rows.contains(&read), "{rows:#?}");
+    assert!(totals[0]["d"]["left_out"].as_u64().unwrap() > 500);
 }
