@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::rsync;
 use super::{ConnectionError, Policy};
+use super::{rsync, transfer};
 use crate::model::{ChannelNumber, Program};
 use crate::policy::sandbox::AcceptedEnvironment;
 use crate::wire::{FrontConfig, Spawn};
@@ -12,7 +12,9 @@ use crate::wire::{FrontConfig, Spawn};
 #[derive(Debug)]
 pub(super) struct Settings {
     shell: String,
+    /// Where it lies, served or not.
     sftp_server: Option<String>,
+    sftp: bool,
     home: String,
     environment: BTreeMap<String, String>,
     /// What clients may set.
@@ -43,7 +45,8 @@ impl Settings {
         let names = policy.sandbox.accepted_environment.names.clone();
         Self {
             shell: config.shell.clone(),
-            sftp_server: policy.sftp_server.clone().filter(|_| config.sftp),
+            sftp_server: policy.sftp_server.clone(),
+            sftp: config.sftp,
             home: home.unwrap_or_else(|| "/".to_owned()),
             environment,
             accepted: AcceptedEnvironment { names },
@@ -52,7 +55,19 @@ impl Settings {
 
     /// Whether the `sftp` subsystem is served.
     pub(super) fn serves_sftp(&self) -> bool {
-        self.sftp_server.is_some()
+        self.sftp && self.sftp_server.is_some()
+    }
+
+    /// Whether `program` is sftp-server and nothing else, asked for as a subsystem or as a command.
+    pub(super) fn is_sftp(&self, program: &Program) -> bool {
+        match program {
+            Program::Sftp => true,
+            Program::Command(command) => {
+                let path = self.sftp_server.as_ref();
+                path.is_some_and(|path| transfer::is_sftp_server(command, path))
+            }
+            Program::Shell => false,
+        }
     }
 
     /// What to start for `program`.

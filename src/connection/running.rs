@@ -167,7 +167,7 @@ impl Run {
             Err(failure) => return Finish::Failed(failure),
         };
         let plan = self.plan(&session);
-        let is_sftp = plan.program == Program::Sftp;
+        let is_sftp = self.shared.settings.is_sftp(&plan.program);
         if is_sftp {
             let observer = Observer::new(self.shared.reports.clone(), self.channel.number());
             account.stdout = Meter::watched(&observer);
@@ -227,7 +227,9 @@ impl Run {
         let mode = session.recording;
         self.start(plan, session, wishes, theirs, account).await?;
         if let Some(tape) = self.record(plan, mode, None) {
-            account.stdout.record(&tape, Stream::Stdout);
+            if !self.is_transfer(plan) {
+                account.stdout.record(&tape, Stream::Stdout);
+            }
             account.stderr.record(&tape, Stream::Stderr);
             account.tape = Some(tape);
         }
@@ -257,6 +259,15 @@ impl Run {
         Ok(outcome.ok())
     }
 
+    /// Whether what it writes to stdout is files.
+    fn is_transfer(&self, plan: &Plan) -> bool {
+        let copies = match &plan.program {
+            Program::Command(command) => transfer::is_transfer(command),
+            Program::Shell | Program::Sftp => false,
+        };
+        copies || self.shared.settings.is_sftp(&plan.program)
+    }
+
     /// Begins a recording, where one is to be made.
     fn record(
         &self,
@@ -269,16 +280,14 @@ impl Run {
             let size = self.channel.size().unwrap_or(wish.size);
             (wish.term.clone(), size.columns, size.rows)
         });
-        let (is_transfer, command) = match &plan.program {
-            Program::Shell => (false, None),
+        let command = match &plan.program {
+            Program::Shell | Program::Sftp => None,
             Program::Command(command) => {
                 let text = String::from_utf8_lossy(command);
-                let text = cut(&text, RECORDED_COMMAND_BYTES).to_owned();
-                (transfer::is_transfer(command), Some(text))
+                Some(cut(&text, RECORDED_COMMAND_BYTES).to_owned())
             }
-            Program::Sftp => (true, None),
         };
-        if mode == RecordingMode::Off || (is_transfer && terminal.is_none()) {
+        if mode == RecordingMode::Off {
             return None;
         }
         Some(self.shared.recorder.begin(RecordingStart {

@@ -1,8 +1,9 @@
 //! Which commands carry files instead of something to look at. Their streams are counted and digested like all others,
-//! and never recorded.
+//! and what they write to stdout is never recorded. What they write to stderr is.
 
 /// Whether `command` does nothing but run one of the programs that copy files for a client. What a shell could make more of
-/// is none, so that nothing hides behind such a name.
+/// is none, and neither is a program that runs what the other side's files tell it to, with an output for the client:
+/// `git-receive-pack` has hooks, `git-upload-archive` filters, and rsync's daemon commands of its own.
 pub(super) fn is_transfer(command: &[u8]) -> bool {
     let Some(words) = words(command) else {
         return false;
@@ -20,13 +21,24 @@ pub(super) fn is_transfer(command: &[u8]) -> bool {
     match name {
         // Its modes as the other side: from there, and to there (scp.c).
         b"scp" => options.any(|word| word == b"-f" || word == b"-t"),
-        b"rsync" => words.next() == Some(b"--server"),
-        b"git" => words.next().is_some_and(|word| {
-            [&b"upload-pack"[..], b"receive-pack", b"upload-archive"].contains(&word)
-        }),
-        b"git-upload-pack" | b"git-receive-pack" | b"git-upload-archive" | b"sftp-server" => true,
+        b"rsync" => {
+            words.next() == Some(b"--server") && !words.any(|word| word.starts_with(b"--daemon"))
+        }
+        b"git" => words.next() == Some(b"upload-pack"),
+        b"git-upload-pack" => true,
         _ => false,
     }
+}
+
+/// Whether `command` does nothing but run the sftp-server that lies at `path`, with no option that makes anything else of it.
+/// By its whole path: any other file may be called so.
+pub(super) fn is_sftp_server(command: &[u8], path: &str) -> bool {
+    let Some(words) = words(command) else {
+        return false;
+    };
+    let mut words = words.iter().map(Vec::as_slice);
+    // To log to stderr, and to change nothing (sftp-server(8)).
+    words.next() == Some(path.as_bytes()) && words.all(|word| word == b"-e" || word == b"-R")
 }
 
 const DIRECTORIES: [&[u8]; 4] = [b"/usr/bin/", b"/bin/", b"/usr/lib/", b"/usr/libexec/"];
@@ -85,8 +97,7 @@ mod tests {
             "rsync --server -vlogDtpre.iLsfxCIvu . /config/a",
             "rsync --server --sender -e.LsfxCIvu . '/config/*.yaml'",
             "git-upload-pack '/config/repo.git'",
-            "git receive-pack \"/config/it's.git\"",
-            "/usr/lib/openssh/sftp-server -e",
+            "git upload-pack \"/config/it's.git\"",
         ] {
             assert!(is_transfer(command.as_bytes()), "{command}");
         }
@@ -101,6 +112,11 @@ mod tests {
             "scp a -f b",
             "rsync -a --server . x",
             "git log",
+            "git receive-pack x",
+            "git-receive-pack 'x'",
+            "git-upload-archive 'x'",
+            "rsync --server --daemon --config=/config/x .",
+            "/usr/lib/openssh/sftp-server -e",
             "cat /config/secrets.yaml",
             "scp -f x; cat y",
             "scp -f x && y",
@@ -119,6 +135,29 @@ mod tests {
             "{ scp -f x",
         ] {
             assert!(!is_transfer(command.as_bytes()), "{command}");
+        }
+    }
+
+    #[test]
+    fn sftp_server_is_known_by_its_path() {
+        let path = "/usr/lib/openssh/sftp-server";
+        for command in [
+            path,
+            "/usr/lib/openssh/sftp-server -e -R",
+            "'/usr/lib/openssh/sftp-server' ",
+        ] {
+            assert!(is_sftp_server(command.as_bytes(), path), "{command}");
+        }
+        for command in [
+            "",
+            "sftp-server",
+            "exec /usr/lib/openssh/sftp-server",
+            "/usr/lib/openssh/sftp-server -Q requests",
+            "/usr/lib/openssh/sftp-server -e; cat x",
+            "/usr/lib/openssh/sftp-server < x",
+            "/usr/lib/openssh/../openssh/sftp-server",
+        ] {
+            assert!(!is_sftp_server(command.as_bytes(), path), "{command}");
         }
     }
 }

@@ -91,3 +91,32 @@ fn streams_of_files_are_never_stored() {
             .any(|end| end["d"]["stdout"]["bytes"].as_u64() > Some(20))
     );
 }
+
+#[test]
+fn what_hooks_and_transfers_say_is_recorded() {
+    let server = Server::start();
+    let shell = format!("ssh {}", server.ssh_options().join(" "));
+    let git = |words: &[&str]| {
+        let mut command = server.client("git");
+        command.args(words);
+        command
+            .env("GIT_SSH_COMMAND", &shell)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null");
+        finish(command)
+    };
+    let hook = "cd /config && git init -q --bare repo && \
+        printf '#!/bin/sh\\necho from-the-hook; echo to-stderr >&2' > repo/hooks/pre-receive && chmod +x repo/hooks/pre-receive";
+    server.run(hook).good();
+    git(&["init", "-q", "here"]).good();
+    let named = ["-C", "here", "-c", "user.name=a", "-c", "user.email=a@b"];
+    git(&[&named[..], &["commit", "-q", "--allow-empty", "-m", "x"]].concat()).good();
+    let to = "root@127.0.0.1:/config/repo";
+    git(&["-C", "here", "push", "-q", to, "HEAD:refs/heads/x"]).good();
+    let missing = server.run("scp -f /config/none");
+    assert!(missing.stderr.contains("none"), "{missing:?}");
+    let shown: String = sealed(&server, 2).iter().map(|cast| cast.shown()).collect();
+    for said in ["from-the-hook", "to-stderr"] {
+        assert!(shown.contains(said), "{said} in {shown}");
+    }
+    assert!(shown.contains("/config/none"), "{shown}");
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{hash, records};
 use crate::clients::python;
-use crate::harness::{Server, finish};
+use crate::harness::{Server, Setup, finish};
 
 /// Packets of SFTP, and a channel to send them through.
 const PACKETS: &str = "
@@ -241,4 +241,34 @@ c.end(); t.close(); print('ok')
     let read = json!(["read", "/config/secrets.yaml", 6, 0, null]);
     assert!(rows.contains(&removed) && rows.contains(&read), "{rows:#?}");
     assert!(totals[0]["d"]["left_out"].as_u64().unwrap() > 500);
+}
+
+#[test]
+fn sftp_server_as_a_command_leaves_the_same_records() {
+    if python().is_none() {
+        return;
+    }
+    let server = Server::with(Setup {
+        options: json!({ "sftp": false }),
+        ..Setup::default()
+    });
+    talk(
+        &server,
+        "
+for terminal in [False, True]:
+    def start(ch):
+        # What a client writes is echoed: a reader could take it for an answer.
+        if terminal: ch.get_pty()
+        ch.exec_command('/usr/lib/openssh/sftp-server')
+    c = Channel(start)
+    assert c.burst(3, O(1, b'/config/f', NEW), W(2, b'text'), C(3)) == [0] * 3
+    c.end()
+t.close(); print('ok')
+",
+    );
+    assert_eq!(fs::read(server.config("f")).unwrap(), b"text");
+    let (ops, totals) = records(&server, 2);
+    let row = json!(["write", "/config/f", 0, 4, null]);
+    assert_eq!(rows(&ops), [row.clone(), row]);
+    assert!(totals.iter().all(|one| one["d"]["unreadable"].is_null()));
 }
