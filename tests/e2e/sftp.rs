@@ -178,8 +178,10 @@ print('ok')
     let of = |path: &str| -> Vec<&Value> {
         let named = |record: &&Value| record["d"]["path"] == path;
         let ops = ops.iter().filter(named).map(|record| &record["d"]);
-        ops.filter(|d| ["read", "write", "read-write", "open"].contains(&d["op"].as_str().unwrap()))
-            .collect()
+        ops.filter(|d| {
+            ["read", "write", "read-write", "truncate"].contains(&d["op"].as_str().unwrap())
+        })
+        .collect()
     };
     for n in 0..64 {
         let [d] = of(&format!("/config/m{n}"))[..] else {

@@ -112,7 +112,7 @@ fn what_hooks_and_transfers_say_is_recorded() {
     git(&[&named[..], &["commit", "-q", "--allow-empty", "-m", "x"]].concat()).good();
     let to = "root@127.0.0.1:/config/repo";
     git(&["-C", "here", "push", "-q", to, "HEAD:refs/heads/x"]).good();
-    let missing = server.run("scp -f /config/none");
+    let missing = server.run("git-upload-pack /config/none");
     assert!(missing.stderr.contains("none"), "{missing:?}");
     let shown: String = sealed(&server, 2).iter().map(|cast| cast.shown()).collect();
     for said in ["from-the-hook", "to-stderr"] {
