@@ -101,6 +101,7 @@ fn only_good_bodies_go_out() {
         "{",
         "{\"force\":true,\"force\":false}",
         "nonsense",
+        "{\"a\":{\"$serde_json::private::Number\":\"7\"}}",
         &long,
     ] {
         assert_eq!(
