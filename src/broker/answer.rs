@@ -83,8 +83,10 @@ impl Answer {
     /// Its head is none.
     pub(super) fn unread(fault: HeadFault) -> Self {
         let status = match fault {
-            HeadFault::TooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            HeadFault::Ambiguous(_) => status(ApiFault::Unfit),
+            HeadFault::TooLong | HeadFault::TooManyLines => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            HeadFault::Unfit(_) => status(ApiFault::Unfit),
         };
         Self {
             status,

@@ -38,7 +38,8 @@ pub(super) async fn respond(
     head: Arc<Head>,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, Infallible> {
-    if request.body().is_end_stream() {
+    // In place of a head at fault hyper has read another: whatever follows the first is still to come.
+    if request.body().is_end_stream() && head.fault().is_none() {
         slot.has_read();
     }
     let permit = match session.pace.take(Instant::now()) {
@@ -88,6 +89,16 @@ async fn exchange(
     id: u64,
     request: Request<Incoming>,
 ) -> Result<Answer, Answer> {
+    if let Some(fault) = seen.fault() {
+        let asked = Asked {
+            id,
+            method: seen.method(),
+            path: seen.target(),
+            query: None,
+        };
+        let record = asked.denied(None, fault.to_string());
+        return Err(session.refused(broker, record, Answer::unread(fault)).await);
+    }
     let (head, body) = request.into_parts();
     let (method, path) = (head.method.as_str(), head.uri.path());
     let asked = Asked {
@@ -96,10 +107,6 @@ async fn exchange(
         path,
         query: head.uri.query(),
     };
-    if let Some(fault) = seen.fault() {
-        let record = asked.denied(None, fault.to_string());
-        return Err(session.refused(broker, record, Answer::unread(fault)).await);
-    }
     if path == SESSION_PATH && method == "GET" && asked.query.is_none() {
         return who_am_i(broker, session, &asked).await;
     }

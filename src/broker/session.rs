@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::Broker;
 use super::answer::Answer;
 use super::call;
-use super::head::{Head, Watched};
+use super::head::{Head, Rewound};
 use super::pace::Pace;
 use super::slot::Slot;
 use crate::model::{ConnectionId, Grant, Role, SessionId, escape};
@@ -198,7 +198,16 @@ async fn converse(
     stream: UnixStream,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let (slot, head) = (Arc::new(Slot::default()), Arc::new(Head::default()));
+    let read = tokio::select! {
+        biased;
+        () = said(&mut stopped) => return,
+        read = timeout(API_HEAD, Head::read(stream)) => read,
+    };
+    // Who goes, or takes too long, before a head is there has asked for nothing.
+    let Ok(Ok(Some((head, stream)))) = read else {
+        return;
+    };
+    let (slot, head) = (Arc::new(Slot::default()), Arc::new(head));
     let mut unread = None;
     let unfinished = {
         let service = service_fn(|request| {
@@ -206,11 +215,9 @@ async fn converse(
             call::respond(broker, session, slot.clone(), head.clone(), request)
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(API_HEAD)
             .max_buf_size(API_HEAD_BYTES)
             .keep_alive(false)
-            .serve_connection(TokioIo::new(Watched::new(stream, head.clone())), service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection.without_shutdown());
         loop {
             tokio::select! {
@@ -246,7 +253,7 @@ async fn converse(
 
 /// Takes leave of a client whose request was answered before all of it was read. Linux resets a socket that is closed with
 /// bytes unread, as TCP does (RFC 1122 §4.2.2.13), and who still writes would see that in place of the answer.
-async fn linger(mut stream: Watched) {
+async fn linger(mut stream: Rewound) {
     let farewell = async {
         stream.shutdown().await?;
         copy(&mut stream.take(LINGER_BYTES), &mut sink()).await
@@ -256,7 +263,7 @@ async fn linger(mut stream: Watched) {
 }
 
 /// What a connection that is over has shown beside a request.
-fn strange<S>(ended: &hyper::Result<Parts<TokioIo<Watched>, S>>, slot: &Slot) -> Option<Event> {
+fn strange<S>(ended: &hyper::Result<Parts<TokioIo<Rewound>, S>>, slot: &Slot) -> Option<Event> {
     let (object, rule) = match ended {
         // What is left may as well be a body that was not looked at.
         Ok(parts) if parts.read_buf.is_empty() || !slot.read_whole() => return None,

@@ -86,6 +86,9 @@ pub const API_CONNECTIONS: usize = 32;
 /// The head of a request to the broker, and each read of its body.
 pub const API_HEAD_BYTES: usize = 64 * 1024;
 
+/// The lines of its head behind the first; hyper takes no more.
+pub const API_HEAD_LINES: usize = 100;
+
 /// How long a head may take.
 pub const API_HEAD: Duration = Duration::from_secs(30);
 

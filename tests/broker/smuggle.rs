@@ -89,8 +89,6 @@ fn a_path_with_two_meanings_is_refused() {
         "/sshd/../info",
         "/sshd/session?x=1",
         "/v2/info",
-        "http://supervisor/addons/../info",
-        "http://supervisor//info",
     ];
     asked_and_refused(&supervisor, &broker, &targets, "403");
 }
@@ -130,7 +128,17 @@ fn a_head_with_two_meanings_is_refused() {
         "X: y\r\n".repeat(200)
     );
     let target = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000));
-    let requests: [&[u8]; 21] = [
+    let requests: [&[u8]; 31] = [
+        b"GET /info HTTP/1.1\nHost: x\r\n\r\n",
+        b"GET /info HTTP/1.1\nHost: x\n\n",
+        b"GET http://evil/info HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://supervisor/addons/../info HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /info#frag HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET\t/info HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET  /info HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775808\r\n\r\n{}",
+        b"POST /core/restart HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
         b"\r\n\r\nPOST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"\n\nPOST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -153,7 +161,60 @@ fn a_head_with_two_meanings_is_refused() {
         many.as_bytes(),
         target.as_bytes(),
     ];
-    refused(&supervisor, &broker, &requests, &["400", "414", "431"]);
+    refused(&supervisor, &broker, &requests, &["400", "431"]);
+}
+
+/// Each of them in the envelope of all answers, and with what was asked for on record.
+#[test]
+fn a_refused_head_is_answered_in_the_envelope_and_its_record_says_what_was_asked() {
+    let (_supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    let many = "X: y\r\n".repeat(200);
+    for rest in [
+        "Content-Length: 2, 2\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "X: a\r\n b\r\n",
+        &many,
+    ] {
+        let before = broker.audit.events().len();
+        let request = format!("POST /core/restart HTTP/1.1\r\nHost: x\r\n{rest}\r\n{{}}");
+        let answer = exchange(&session, request.as_bytes());
+        assert!(
+            answer.contains("\"error_key\":\"sshd_unfit\""),
+            "{rest}: {answer}"
+        );
+        let said = |event: &Event| {
+            matches!(event, Event::ApiRequest { method, path, decision: ApiDecision::Deny, .. }
+                if method == "POST" && path == "/core/restart")
+        };
+        until("the record", || {
+            broker.audit.events().iter().skip(before).any(said)
+        });
+    }
+}
+
+#[test]
+fn a_body_that_is_announced_as_too_long_is_not_waited_for() {
+    let (supervisor, broker) = both(&[]);
+    let session = broker.open("admin");
+    let began = std::time::Instant::now();
+    let head = format!(
+        "POST /core/restart HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{{}}",
+        i64::MAX
+    );
+    let mut stream = session.connect();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(statuses(&answer), ["400"], "{answer}");
+    assert!(answer.contains("longer than 1048576 bytes"), "{answer}");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(supervisor.requests().is_empty());
 }
 
 /// hyper reads a head whose end comes with bytes that fit its buffer no more.
