@@ -162,7 +162,6 @@ impl Answer {
             resource,
             limit,
             after,
-            ..
         } = too_many;
         let message = format!("too many {resource}: a session may make {limit}");
         let mut answer = Self::fault(ApiFault::TooMany, &message, "try again in a moment");

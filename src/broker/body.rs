@@ -17,8 +17,8 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::json;
 use super::slot::Slot;
 use crate::model::escape;
-use crate::policy::endpoints::Body;
-use crate::wire::limits::{API_BODY_BYTES, REPLY};
+use crate::policy::endpoints::{Body, Endpoint};
+use crate::wire::limits::{API_BODY_BYTES, API_SMALL_BODY_BYTES, REPLY};
 
 /// How long a client that uploads may send nothing: a phone that changes networks takes less.
 const STALL: Duration = Duration::from_secs(300);
@@ -30,19 +30,49 @@ const BOUNDARY_BYTES: usize = 70;
 pub(super) enum Outgoing {
     /// Nothing.
     Nothing,
-    /// A JSON object, to be written anew.
-    Json(Value),
+    /// A JSON object.
+    Json(Object),
     /// Bytes as they came.
     Bytes(Bytes),
     /// A stream.
     Upload(Upload, HeaderValue),
 }
 
+/// A JSON object, written anew. A tree of it takes far more memory than its text, so only what is looked at later is kept as
+/// one while the Supervisor is waited for.
+pub(super) struct Object {
+    bytes: Bytes,
+    members: Value,
+}
+
+impl Object {
+    fn new(value: &Value, endpoint: &Endpoint) -> Self {
+        let looked_at = endpoint.apps_in.iter().chain(&endpoint.folders_in);
+        let kept = looked_at.filter_map(|name| Some((name.clone(), value.get(name)?.clone())));
+        Self {
+            bytes: value.to_string().into(),
+            members: Value::Object(kept.collect()),
+        }
+    }
+}
+
+/// Whether a session may have but one such body at a time: it is long, or does not say how long it is.
+pub(super) fn is_large(body: &Incoming, kind: Body) -> bool {
+    match kind {
+        Body::Upload => false,
+        Body::None | Body::Json | Body::Bytes => {
+            let most = http_body::Body::size_hint(body).upper();
+            let most = most.and_then(|most| usize::try_from(most).ok());
+            most.is_none_or(|most| most > API_SMALL_BODY_BYTES)
+        }
+    }
+}
+
 impl Outgoing {
-    /// The JSON object, if it is one.
-    pub(super) fn value(&self) -> Option<&Value> {
+    /// Of the JSON object, if it is one, what policy looks at.
+    pub(super) fn members(&self) -> Option<&Value> {
         match self {
-            Self::Json(value) => Some(value),
+            Self::Json(object) => Some(&object.members),
             Self::Nothing | Self::Bytes(_) | Self::Upload(..) => None,
         }
     }
@@ -50,7 +80,7 @@ impl Outgoing {
     /// The bytes that go out, if they are known.
     pub(super) fn bytes(&self) -> Option<Bytes> {
         match self {
-            Self::Json(value) => Some(value.to_string().into()),
+            Self::Json(object) => Some(object.bytes.clone()),
             Self::Bytes(bytes) => Some(bytes.clone()),
             Self::Nothing | Self::Upload(..) => None,
         }
@@ -60,14 +90,21 @@ impl Outgoing {
 /// The body as it goes out, or what is wrong with it.
 pub(super) async fn read(
     body: Incoming,
-    kind: Body,
+    endpoint: &Endpoint,
     headers: &HeaderMap,
     slot: Arc<Slot>,
 ) -> Result<Outgoing, String> {
+    let kind = endpoint.body;
     if kind == Body::Upload {
         let kind = headers.get(CONTENT_TYPE).and_then(multipart);
         let kind = kind.ok_or("the body has to be multipart/form-data with a plain boundary")?;
         return Ok(Outgoing::Upload(Upload::new(body, slot), kind));
+    }
+    let too_long = || format!("the body is longer than {API_BODY_BYTES} bytes");
+    // What says so itself is not waited for.
+    let least = usize::try_from(http_body::Body::size_hint(&body).lower());
+    if least.is_ok_and(|least| least > API_BODY_BYTES) {
+        return Err(too_long());
     }
     let collected = timeout(REPLY, Limited::new(body, API_BODY_BYTES).collect()).await;
     let bytes = match collected {
@@ -76,7 +113,7 @@ pub(super) async fn read(
             collected.to_bytes()
         }
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(format!("the body is longer than {API_BODY_BYTES} bytes"));
+            return Err(too_long());
         }
         Ok(Err(_)) => return Err("the body broke off".to_owned()),
         Err(_) => {
@@ -92,10 +129,13 @@ pub(super) async fn read(
             Ok(Outgoing::Nothing)
         }
         Body::None | Body::Upload => Err("this call takes no body".to_owned()),
-        Body::Json => json::object(&bytes).map(Outgoing::Json).map_err(|error| {
-            let text = format!("the body is not usable: {error}");
-            escape(text.as_bytes(), 200)
-        }),
+        Body::Json => match json::object(&bytes) {
+            Ok(value) => Ok(Outgoing::Json(Object::new(&value, endpoint))),
+            Err(error) => {
+                let text = format!("the body is not usable: {error}");
+                Err(escape(text.as_bytes(), 200))
+            }
+        },
     }
 }
 

@@ -1,7 +1,6 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as _, Incoming};
@@ -13,10 +12,11 @@ use super::answer::Answer;
 use super::body::Outgoing;
 use super::head::Head;
 use super::own::Objection;
+use super::pace::TooMany;
 use super::session::Session;
 use super::slot::{CountedBody, Slot};
 use super::supervisor::MaySee;
-use super::{body, desk, own, pace, session};
+use super::{body, desk, own};
 use crate::model::{Login, escape};
 use crate::policy::endpoints::{self, Call, Effect, Endpoint, SETS_OPTIONS, Verdict};
 use crate::wire::{ApiDecision, Event, Outcome, Record, SESSION_PATH, WhoAmI};
@@ -36,20 +36,18 @@ pub(super) async fn respond(
     session: Arc<Session>,
     slot: Arc<Slot>,
     head: Arc<Head>,
+    arrived: Result<(), TooMany>,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, Infallible> {
     // In place of a head at fault hyper has read another: whatever follows the first is still to come.
     if request.body().is_end_stream() && head.fault().is_none() {
         slot.has_read();
     }
-    let permit = match session.pace.take(Instant::now()) {
+    let permit = match arrived.and_then(|()| session.pace.begin()) {
         Ok(permit) => permit,
         Err(too_many) => {
-            if too_many.record == pace::Record::Yes {
-                let event = session::limit(too_many.resource, too_many.limit);
-                session.report(&broker, event).await;
-            }
-            return Ok(respond_with(Answer::too_many(&too_many), slot, None));
+            let answer = session.too_many(&broker, &too_many).await;
+            return Ok(respond_with(answer, slot, None));
         }
     };
     let id = session.next_call();
@@ -124,7 +122,12 @@ async fn exchange(
             if endpoint.is_ours() {
                 return ours(broker, session, &asked, &call).await;
             }
-            let body = match body::read(body, endpoint.body, &head.headers, slot.clone()).await {
+            // Held until the call is answered.
+            let _large = match body::is_large(&body, endpoint.body) {
+                true => Some(session.large_body(broker).await?),
+                false => None,
+            };
+            let body = match body::read(body, endpoint, &head.headers, slot.clone()).await {
                 Ok(body) => body,
                 Err(fault) => {
                     let record = asked.denied(Some(endpoint.name.clone()), fault.clone());
@@ -197,7 +200,7 @@ async fn forward(
     body: Outgoing,
 ) -> Result<Answer, Answer> {
     let endpoint = call.endpoint();
-    if let Some(objection) = own::objection(&broker.supervisor, call, body.value()).await {
+    if let Some(objection) = own::objection(&broker.supervisor, call, body.members()).await {
         let (rule, answer) = match objection {
             Objection::Ours(ours) => (
                 ours.as_str().to_owned(),

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::Broker;
 use super::answer::Answer;
 use super::link::AsyncLink;
-use super::pace::{self, TooMany};
+use super::pace::TooMany;
 use super::session::Session;
 use super::slot::{BodyFault, Source};
 use crate::model::{Login, SessionId};
@@ -178,7 +178,6 @@ async fn read(broker: &Broker, session: &Session, question: Question) -> Result<
             resource,
             limit,
             after: AGAIN,
-            record: pace::Record::No,
         })
     };
     let own = session.reading.clone().try_acquire_owned();

@@ -2,14 +2,14 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -17,11 +17,11 @@ use super::Broker;
 use super::answer::Answer;
 use super::call;
 use super::head::{Head, Rewound};
-use super::pace::Pace;
+use super::pace::{Pace, Tally, TooMany};
 use super::slot::Slot;
 use crate::model::{ConnectionId, Grant, Role, SessionId, escape};
 use crate::policy::roles::Limits;
-use crate::wire::limits::{API_CONNECTIONS, API_HEAD, API_HEAD_BYTES};
+use crate::wire::limits::{API_CONNECTIONS, API_HEAD, API_HEAD_BYTES, REPLY};
 use crate::wire::{Event, Outcome, Record};
 
 /// How long connections of a closed session may take to hand over their last records.
@@ -46,6 +46,9 @@ pub(super) struct Session {
     pub(super) pace: Pace,
     /// The right to ask about sessions: one question at a time.
     pub(super) reading: Arc<Semaphore>,
+    /// The right to a large body.
+    large: Arc<Semaphore>,
+    tally: Tally,
     calls: AtomicU64,
 }
 
@@ -64,6 +67,8 @@ impl Session {
             grant,
             pace: Pace::new(limits),
             reading: Arc::new(Semaphore::new(1)),
+            large: Arc::new(Semaphore::new(1)),
+            tally: Tally::default(),
             calls: AtomicU64::new(0),
         }
     }
@@ -118,6 +123,51 @@ impl Session {
         }
     }
 
+    /// Waits for the session's other large body, so that what all sessions hold has a bound that is far below what the broker
+    /// may have.
+    pub(super) async fn large_body(&self, broker: &Broker) -> Result<OwnedSemaphorePermit, Answer> {
+        match timeout(REPLY, self.large.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // Nobody closes it.
+            Ok(Err(_)) | Err(_) => {
+                let too_many = TooMany {
+                    resource: "calls with a large body at once",
+                    limit: 1,
+                    after: Duration::from_secs(1),
+                };
+                Err(self.too_many(broker, &too_many).await)
+            }
+        }
+    }
+
+    /// What a session is told that wants more than it may have; it goes on record once a second.
+    pub(super) async fn too_many(&self, broker: &Broker, too_many: &TooMany) -> Answer {
+        let strange = limit(too_many.resource, too_many.limit);
+        self.note(broker, strange).await;
+        Answer::too_many(too_many)
+    }
+
+    /// Puts on record what the session may cause as often as it likes: once a second, with how many were left out.
+    async fn note(&self, broker: &Broker, strange: Strange) {
+        let Some(left_out) = self.tally.count(strange.kind, Instant::now()) else {
+            return;
+        };
+        let more = match left_out {
+            0 => String::new(),
+            left_out => format!("; {left_out} more before were left out"),
+        };
+        let rule = format!("{}{more}", strange.rule);
+        self.report(broker, denied(strange.object, rule)).await;
+    }
+
+    /// Records how many were left out of what will not come again.
+    async fn note_rest(&self, broker: &Broker) {
+        for (kind, left_out) in self.tally.rest() {
+            let rule = format!("{left_out} more were left out");
+            self.report(broker, denied(kind.to_owned(), rule)).await;
+        }
+    }
+
     fn mine(&self, record: Record) -> Record {
         record.of_session(self.sid).of_connection(self.cid)
     }
@@ -144,11 +194,12 @@ pub(super) async fn serve(
                 Ok((stream, _)) => match objection(&session, &stream, connections.len()) {
                     None => {
                         let (broker, session) = (broker.clone(), session.clone());
-                        connections.spawn(converse(broker, session, stream, stopped.clone()));
+                        let arrived = session.pace.arrive(Instant::now());
+                        connections.spawn(converse(broker, session, stream, arrived, stopped.clone()));
                     }
-                    Some(event) => {
+                    Some(strange) => {
                         drop(stream);
-                        session.report(&broker, event).await;
+                        session.note(&broker, strange).await;
                     }
                 },
                 Err(error) => {
@@ -163,15 +214,32 @@ pub(super) async fn serve(
     if timeout(FAREWELL, farewell).await.is_err() {
         connections.shutdown().await;
     }
+    session.note_rest(&broker).await;
+}
+
+/// What a session should not do, and can do all the time.
+struct Strange {
+    /// What is counted as one.
+    kind: &'static str,
+    object: String,
+    rule: String,
+}
+
+fn denied(object: String, rule: String) -> Event {
+    Event::PolicyDeny {
+        layer: "broker".to_owned(),
+        object,
+        rule,
+    }
 }
 
 /// Why a connection may not stay, and is closed without a byte.
-fn objection(session: &Session, stream: &UnixStream, open: usize) -> Option<Event> {
+fn objection(session: &Session, stream: &UnixStream, open: usize) -> Option<Strange> {
     let peer = stream.peer_cred().ok();
     if peer.is_none_or(|peer| peer.uid() != session.uid) {
         let uid = peer.map_or("unknown".to_owned(), |peer| peer.uid().to_string());
-        return Some(Event::PolicyDeny {
-            layer: "broker".to_owned(),
+        return Some(Strange {
+            kind: "connections of another uid",
             object: format!("uid {uid}"),
             rule: format!(
                 "only uid {} may connect to the session's socket",
@@ -183,9 +251,9 @@ fn objection(session: &Session, stream: &UnixStream, open: usize) -> Option<Even
 }
 
 /// A session wants more than it may have.
-pub(super) fn limit(resource: &str, limit: impl fmt::Display) -> Event {
-    Event::PolicyDeny {
-        layer: "broker".to_owned(),
+fn limit(resource: &'static str, limit: impl fmt::Display) -> Strange {
+    Strange {
+        kind: resource,
         object: resource.to_owned(),
         rule: format!("a session may have {limit}"),
     }
@@ -196,6 +264,7 @@ async fn converse(
     broker: Arc<Broker>,
     session: Arc<Session>,
     stream: UnixStream,
+    arrived: Result<(), TooMany>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let read = tokio::select! {
@@ -212,7 +281,8 @@ async fn converse(
     let unfinished = {
         let service = service_fn(|request| {
             let (broker, session) = (broker.clone(), session.clone());
-            call::respond(broker, session, slot.clone(), head.clone(), request)
+            let (slot, head, arrived) = (slot.clone(), head.clone(), arrived.clone());
+            call::respond(broker, session, slot, head, arrived, request)
         });
         let connection = http1::Builder::new()
             .max_buf_size(API_HEAD_BYTES)
@@ -229,8 +299,8 @@ async fn converse(
                     }
                 }
                 ended = connection.as_mut() => {
-                    if let Some(event) = strange(&ended, &slot) {
-                        session.report(&broker, event).await;
+                    if let Some(strange) = strange(&ended, &slot) {
+                        session.note(&broker, strange).await;
                     }
                     // An error took the stream with it.
                     unread = ended.ok().filter(|_| !slot.read_whole());
@@ -263,8 +333,8 @@ async fn linger(mut stream: Rewound) {
 }
 
 /// What a connection that is over has shown beside a request.
-fn strange<S>(ended: &hyper::Result<Parts<TokioIo<Rewound>, S>>, slot: &Slot) -> Option<Event> {
-    let (object, rule) = match ended {
+fn strange<S>(ended: &hyper::Result<Parts<TokioIo<Rewound>, S>>, slot: &Slot) -> Option<Strange> {
+    let (kind, rule) = match ended {
         // What is left may as well be a body that was not looked at.
         Ok(parts) if parts.read_buf.is_empty() || !slot.read_whole() => return None,
         Ok(_) => (
@@ -275,9 +345,9 @@ fn strange<S>(ended: &hyper::Result<Parts<TokioIo<Rewound>, S>>, slot: &Slot) ->
         // The client went away, or was too slow.
         Err(_) => return None,
     };
-    Some(Event::PolicyDeny {
-        layer: "broker".to_owned(),
-        object: object.to_owned(),
+    Some(Strange {
+        kind,
+        object: kind.to_owned(),
         rule: escape(rule.as_bytes(), 200),
     })
 }
