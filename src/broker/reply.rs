@@ -52,11 +52,10 @@ pub(super) async fn answer(
             stripped(response).await
         }
         (Effect::Reads, Kind::Json, true) => Ok(passed(response)),
-        (Effect::Reads, Kind::Text, false) | (Effect::Reads, Kind::File | Kind::Core, _)
-            if good =>
-        {
+        (Effect::Reads, Kind::Text, false) | (Effect::Reads, Kind::Core, _) if good => {
             Ok(passed(response))
         }
+        (Effect::Reads, Kind::File, _) if good && is_file(&response) => Ok(passed(response)),
         // An error of a text route in the envelope of the others.
         (Effect::Reads, Kind::Text | Kind::File, true) if !good => Ok(passed(response)),
         (Effect::Reads, Kind::Json, false)
@@ -69,6 +68,12 @@ pub(super) async fn answer(
 
 fn is_json(response: &Response) -> bool {
     content_type(response.headers()) == Some("application/json")
+}
+
+/// Whether it is a backup or a picture, and not a page or an answer of whoever is in the Supervisor's place.
+fn is_file(response: &Response) -> bool {
+    let kind = content_type(response.headers()).unwrap_or_default();
+    kind == "application/tar" || kind.starts_with("image/")
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

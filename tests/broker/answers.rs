@@ -301,3 +301,40 @@ fn a_log_has_the_lines_that_were_asked_for() {
         response.raw
     );
 }
+
+/// What is in the Supervisor's place may say that all is well, and send a page to log in.
+#[test]
+fn what_is_no_backup_is_not_passed_on_as_one() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (send, kinds) = std::sync::mpsc::channel::<&str>();
+    std::thread::spawn(move || {
+        for kind in kinds {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\n{kind}Content-Length: 5\r\n\r\nhello"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+        }
+    });
+    let broker = Broker::start(Scratch::new(), &address, Some(TOKEN));
+    let session = broker.open("admin");
+    for (kind, status) in [
+        ("Content-Type: application/tar\r\n", 200),
+        ("Content-Type: text/html\r\n", 502),
+        ("Content-Type: application/json\r\n", 502),
+        ("Content-Type: application/octet-stream\r\n", 502),
+        ("", 502),
+    ] {
+        send.send(kind).unwrap();
+        let answer = session.get("/backups/1a2b3c4d/download");
+        assert_eq!(answer.status, status, "{kind}: {}", answer.raw);
+        assert!(
+            status == 200 || answer.json()["error_key"] == "sshd_bad_answer",
+            "{}",
+            answer.raw
+        );
+    }
+}
