@@ -1,7 +1,7 @@
 //! Backups: made and put back in whole or in part, and carried in and out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek as _, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,15 @@ use serde_json::Value;
 use super::CliError;
 use super::client::{Request, Streamed, Upload};
 use super::context::Context;
+use super::error::Effect;
 use super::given::{Given, query_value};
 use super::output::{bytes as shown_bytes, note};
 use super::progress::Line;
 use super::tree::{Call, Limit, get, post};
+
+mod part;
+
+use part::Part;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -85,20 +90,24 @@ fn send(
 /// `backups download`.
 pub(super) fn download(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
     let slug = given.text("slug").unwrap_or_default();
-    let mut request = given
-        .request_by(get("/backups/{slug}/download"))?
-        .within(Limit::Operation);
-    request.accept = "application/tar, application/json";
-    if let Some(location) = given.text("location") {
-        request.path = format!("{}?location={}", request.path, query_value(location));
-    }
+    let location = given.text("location");
+    let request = || {
+        let mut request = given
+            .request_by(get("/backups/{slug}/download"))?
+            .within(Limit::Operation);
+        request.accept = "application/tar, application/json";
+        if let Some(location) = location {
+            request.path = format!("{}?location={}", request.path, query_value(location));
+        }
+        Ok(request)
+    };
     match given.text("output-file") {
+        Some("") => Err(CliError::usage(
+            "--output-file is empty",
+            "it names a file; - is standard output",
+        )),
         Some("-") => {
-            let opened = context.client.stream(request)?;
-            if opened.status() != 200 {
-                let error = opened.whole()?.error();
-                return Err(context.helpful(given, no_backup(given, error)));
-            }
+            let opened = open(context, given, request()?)?;
             let copied =
                 copy(context, opened, &mut io::stdout().lock(), 0).map_err(Copy::into_error)?;
             note(&format!("{} written", shown_bytes(copied)));
@@ -106,98 +115,155 @@ pub(super) fn download(context: &Context, given: &Given<'_>) -> Result<(), CliEr
         }
         name => {
             let path = name.map_or_else(|| PathBuf::from(format!("{slug}.tar")), PathBuf::from);
-            into_file(context, given, request, &path)
+            if path.is_dir() {
+                return Err(CliError::usage(
+                    format!("{} is a folder", path.display()),
+                    "--output-file names a file",
+                ));
+            }
+            // A device, a pipe or a link stays what it is.
+            let special = fs::symlink_metadata(&path).is_ok_and(|about| !about.is_file());
+            match special {
+                true => into_special(context, given, request()?, &path),
+                false => {
+                    let part = Part::open(part_of(&path, slug, location))?;
+                    into_file(context, given, &request, part, &path)
+                }
+            }
         }
     }
+}
+
+/// Asks for all of a backup.
+fn open(context: &Context, given: &Given<'_>, request: Request) -> Result<Streamed, CliError> {
+    checked(context, given, context.client.stream(request)?)
+}
+
+/// An answer that is a backup, and nothing else that comes with a good status: a page to log in, for example.
+fn checked(context: &Context, given: &Given<'_>, opened: Streamed) -> Result<Streamed, CliError> {
+    match (opened.status(), opened.kind()) {
+        (200 | 206, kind) if kind == TAR => Ok(opened),
+        (status @ (200 | 206), kind) => Err(CliError::Unexpected {
+            status,
+            what: match kind.as_str() {
+                "" => "it does not say that it is a backup".to_owned(),
+                kind => format!("{kind}, where there should be a backup"),
+            },
+            effect: Effect::Looks,
+        }),
+        _ => Err(not_sent(context, given, opened)?),
+    }
+}
+
+/// What the Supervisor sends backups as.
+const TAR: &str = "application/tar";
+
+fn into_special(
+    context: &Context,
+    given: &Given<'_>,
+    request: Request,
+    path: &Path,
+) -> Result<(), CliError> {
+    let opened = open(context, given, request)?;
+    let failed = |what| {
+        move |source| CliError::File {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).map_err(failed("open"))?;
+    let copied = copy(context, opened, &mut file, 0).map_err(|error| match error {
+        Copy::Write(source) => failed("write")(source),
+        Copy::Read(error) => error,
+    })?;
+    written(copied, path);
+    Ok(())
 }
 
 fn into_file(
     context: &Context,
     given: &Given<'_>,
-    mut request: Request,
+    request: &impl Fn() -> Result<Request, CliError>,
+    mut part: Part,
     path: &Path,
 ) -> Result<(), CliError> {
-    let part = part_of(path, given.text("slug").unwrap_or_default());
-    let failed = |what| {
-        let path = part.clone();
-        move |source| CliError::File { what, path, source }
+    let had = part.had;
+    if part.is_whole() {
+        return finish(part, path, had);
+    }
+    let mut opened = None;
+    if let Some((range, same)) = part.place() {
+        let mut rest = request()?;
+        (rest.range, rest.if_range) = (Some(range), Some(same));
+        let answer = context.client.stream(rest)?;
+        // A part that does not fit is of another file.
+        let fits = answer.status() != 416 && (answer.status() != 206 || part.fits(&answer));
+        opened = fits.then_some(answer);
+    }
+    let opened = match opened {
+        Some(opened) => checked(context, given, opened),
+        None => open(context, given, request()?),
     };
-    if path.is_dir() {
-        return Err(CliError::usage(
-            format!("{} is a folder", path.display()),
-            "--output-file names a file",
-        ));
-    }
-    let mut options = OpenOptions::new();
-    // A backup holds secrets. A link that somebody put there is not followed.
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    let mut file = options.open(&part).map_err(failed("open"))?;
-    let had = file.metadata().map_err(failed("open"))?.size();
-    if had > 0 {
-        request.range = Some(format!("bytes={had}-"));
-    }
-    let opened = context.client.stream(request)?;
-    let from = match opened.status() {
-        200 => 0,
-        206 if begins_at(&opened, had) => had,
-        416 if is_whole(&opened, had) => return finish(&part, path, had),
-        _ => {
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
             if had == 0 {
-                drop(file);
-                fs::remove_file(&part).map_err(failed("remove"))?;
+                part.remove()?;
             }
-            return Err(not_sent(context, given, opened, had, &part)?);
+            return Err(error);
         }
     };
-    if had > 0 {
-        note(&if from > 0 {
-            format!("going on after {}", shown_bytes(from))
-        } else {
-            "the server begins anew".to_owned()
-        });
+    let from = match opened.status() {
+        206 => had,
+        _ => 0,
+    };
+    match from {
+        0 => part.begin(&opened)?,
+        _ => part.go_on(from)?,
     }
-    file.set_len(from).map_err(failed("write"))?;
-    file.seek(SeekFrom::Start(from)).map_err(failed("write"))?;
-    let copied = copy(context, opened, &mut file, from);
-    let synced = file.sync_all().map_err(failed("write"));
-    let copied = copied.map_err(|error| match error {
-        Copy::Write(source) => failed("write")(source),
-        Copy::Read(error) => {
-            note(&format!(
-                "{} holds what came; the same command goes on from there",
-                part.display()
-            ));
-            error
+    match (had, from) {
+        (0, _) => {}
+        (_, 0) => note("what was there is not known to be of this backup: beginning anew"),
+        _ => note(&format!("going on after {}", shown_bytes(from))),
+    }
+    let copied = copy(context, opened, &mut part.file, from);
+    let synced = part.file.sync_all();
+    let copied = copied.map_err(|error| {
+        let name = part.path().display();
+        note(&match part.can_go_on() {
+            true => format!("{name} holds what came; the same command goes on from there"),
+            false => format!("{name} holds what came; the server does not say of which file, so the same command begins anew"),
+        });
+        match error {
+            Copy::Write(source) => part.failed("write", source),
+            Copy::Read(error) => error,
         }
     })?;
-    synced?;
-    finish(&part, path, copied)
+    synced.map_err(|source| part.failed("write", source))?;
+    finish(part, path, copied)
 }
 
 /// Gives a download that is whole its name.
-fn finish(part: &Path, path: &Path, length: u64) -> Result<(), CliError> {
-    fs::rename(part, path).map_err(|source| CliError::File {
-        what: "rename",
-        path: part.to_owned(),
-        source,
-    })?;
+fn finish(part: Part, path: &Path, length: u64) -> Result<(), CliError> {
+    part.finish(path)?;
+    written(length, path);
+    Ok(())
+}
+
+fn written(length: u64, path: &Path) {
     note(&format!(
         "{} written to {}",
         shown_bytes(length),
         path.display()
     ));
-    Ok(())
 }
 
-/// Where a download is until it is whole. Its name says of which backup it is a part: the same FILE may have been begun
-/// with another.
-fn part_of(path: &Path, slug: &str) -> PathBuf {
+/// Where a download is until it is whole. Its name says of which backup it is a part, and from which location: the same FILE may
+/// have been begun with another.
+fn part_of(path: &Path, slug: &str, location: Option<&str>) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     let named = path
         .file_name()
@@ -206,26 +272,17 @@ fn part_of(path: &Path, slug: &str) -> PathBuf {
     if !named {
         part.push(format!(".{slug}"));
     }
+    if let Some(location) = location {
+        // No slash is left in it.
+        part.push(format!(".{}", query_value(location).replace('/', "%2F")));
+    }
     part.push(".part");
     PathBuf::from(part)
 }
 
 /// Why there is no backup in the answer.
-fn not_sent(
-    context: &Context,
-    given: &Given<'_>,
-    opened: Streamed,
-    had: u64,
-    part: &Path,
-) -> Result<CliError, CliError> {
+fn not_sent(context: &Context, given: &Given<'_>, opened: Streamed) -> Result<CliError, CliError> {
     let answer = opened.whole()?;
-    if answer.status == 416 || answer.status == 206 {
-        return Ok(CliError::Failed(format!(
-            "{} has {} and does not fit this backup: remove it and begin anew",
-            part.display(),
-            shown_bytes(had)
-        )));
-    }
     // The Supervisor says nothing at all where there is no such backup.
     let error = match (answer.status, answer.bytes.is_empty()) {
         (404, true) => missing(given),
@@ -257,25 +314,6 @@ fn missing(given: &Given<'_>) -> CliError {
         fault: None,
         hint: None,
     }
-}
-
-/// Whether the answer to a request for a part begins where we want it to.
-fn begins_at(opened: &Streamed, offset: u64) -> bool {
-    let range = opened
-        .header("content-range")
-        .and_then(|range| range.strip_prefix("bytes "));
-    let begin = range
-        .and_then(|range| range.split('-').next())
-        .and_then(|begin| begin.parse().ok());
-    begin == Some(offset)
-}
-
-/// Whether nothing is left to send because all of it is here (RFC 9110 §15.5.17): who was interrupted may have had no time
-/// to rename it.
-fn is_whole(opened: &Streamed, had: u64) -> bool {
-    let range = opened.header("content-range");
-    let length = range.and_then(|range| range.strip_prefix("bytes */"));
-    had > 0 && length.and_then(|length| length.parse().ok()) == Some(had)
 }
 
 enum Copy {

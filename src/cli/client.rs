@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_RANGE, RANGE};
 use serde_json::Value;
 
 use super::CliError;
@@ -53,6 +53,8 @@ pub(super) struct Request {
     pub(super) path: String,
     pub(super) accept: &'static str,
     pub(super) range: Option<String>,
+    /// What has to be unchanged for the range to be sent, and not all.
+    pub(super) if_range: Option<String>,
     pub(super) body: Body,
     /// How long its answer, or the next piece of it, is waited for.
     pub(super) limit: Option<Duration>,
@@ -74,6 +76,7 @@ impl Request {
             path,
             accept: "application/json",
             range: None,
+            if_range: None,
             body: Body::None,
             limit: Limit::Short.duration(),
         }
@@ -183,6 +186,9 @@ impl Client {
         }
         if let Some(range) = &request.range {
             sent = sent.header(RANGE, range);
+        }
+        if let Some(same) = &request.if_range {
+            sent = sent.header(IF_RANGE, same);
         }
         sent = match request.body {
             Body::None => sent,

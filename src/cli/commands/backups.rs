@@ -44,8 +44,9 @@ pub(super) const NODES: &[Node] = &[
     node("backups download", "Copy a backup out of Home Assistant")
         .more(
             "What is there of it lies in a file whose name ends in .part, which is renamed when all of it is there. Where such \
-             a file was left by a run that was interrupted, the next run goes on from there if the server can, and begins \
-             again if it cannot. With -o - it writes to standard output.\n\
+             a file was left by a run that was interrupted, the next run goes on from there if the server can, and says that it \
+             is the same file, and begins again if not. With -o - it writes to standard output; into a device, a pipe or a link \
+             it writes as it comes, without such a file.\n\
              \n\
              Example, from your own computer: ssh ha hassio backups download 8f3a2b1c -o - > backup.tar",
         )
