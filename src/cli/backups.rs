@@ -28,6 +28,13 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// `backups new`: in part as soon as a part is named.
 pub(super) fn new(context: &Context, given: &Given<'_>) -> Result<(), CliError> {
+    // An unset variable of a shell: nobody would know that the backup is open to everybody.
+    if given.text("password") == Some("") {
+        return Err(CliError::usage(
+            "the password is empty",
+            "a backup without a password is made without --password",
+        ));
+    }
     let part = !given.list("app").is_empty() || !given.list("folders").is_empty();
     let call = if part {
         post("/backups/new/partial")

@@ -397,6 +397,22 @@ fn a_device_a_pipe_or_a_link_stays_what_it_is() {
 }
 
 #[test]
+fn an_empty_password_is_none() {
+    let setup = Setup::new(|_| panic!("a backup that everybody can read"));
+    for line in [
+        "backups new --password",
+        "backups new --app core_ssh --password",
+    ] {
+        let run = setup.command(line).word("").run();
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(
+            run.err.starts_with("Error: the password is empty\n"),
+            "{run:?}"
+        );
+    }
+}
+
+#[test]
 fn no_file_is_left_where_there_is_no_backup_and_no_link_is_followed() {
     let setup = Setup::new(|_| with_headers(404, &[], b""));
     let run = setup.hassio("backups download nothing");
