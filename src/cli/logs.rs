@@ -1,7 +1,9 @@
 //! Logs: copied as they come, and followed across a cut.
 //!
 //! The Supervisor hands the journal's own paging through (systemd-journal-gatewayd(8)): `Range: entries=CURSOR:SKIP:COUNT`,
-//! and says the cursor of the first line it sends. So the place to go on from is that cursor and the number of lines since.
+//! and says the cursor of the first entry it sends. SKIP is a number of entries, and an entry may have several lines, such as a
+//! traceback: what is sent is their text, so how many entries were printed is not known, only that there were no more than
+//! lines. A log that goes on is asked for from before its last lines, therefore, and these are looked for in what comes.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use super::answer::is_text;
 use super::client::{Request, Streamed};
 use super::context::Context;
 use super::given::{Given, segment};
-use super::output::{Lines, note};
+use super::output::{Fit, From, Lines, note};
 use super::tree::Limit;
 use crate::policy::endpoints::Parameter;
 
@@ -24,6 +26,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// How long a log is tried to be gone on with: an update of the Supervisor takes minutes.
 const GIVE_UP: Duration = Duration::from_secs(10 * 60);
+
+const GAP: &str = "the log no longer has what was printed; some lines may be missing or repeated";
 
 /// The longest cursor that is believed; the journal's are below 200 bytes.
 const CURSOR_BYTES: usize = 512;
@@ -51,11 +55,10 @@ pub(super) fn copy(context: &Context, given: &Given<'_>) -> Result<(), CliError>
     // From the end; the last one counts.
     let range = lines.map(|lines| format!("entries=:-{}:", lines - 1));
     let mut printed = Lines::new(context.printer.screen);
-    let mut place = None;
     let opened = open(context, request(range)).map_err(|error| context.helpful(given, error))?;
-    let mut ended = read(opened, &mut printed, &mut place);
+    let mut ended = read(opened, &mut printed, From::End);
     if !follow {
-        return ended.and_then(|()| printed.end());
+        return ended.and_then(|_| printed.end());
     }
     let (mut pause, mut lost, mut said) = (FIRST, Instant::now(), false);
     let mut before = 0;
@@ -70,25 +73,34 @@ pub(super) fn copy(context: &Context, given: &Given<'_>) -> Result<(), CliError>
         } else if lost.elapsed() > GIVE_UP {
             return Err(CliError::Failed("the log ends again and again".to_owned()));
         }
+        let known = printed.range(From::Tail).is_some();
         if !std::mem::replace(&mut said, true) {
-            note(match place {
-                Some(_) => "the log broke off; going on from the last line",
-                None => "the log broke off; some lines may be missing or repeated",
+            note(match known {
+                true => "the log broke off; going on from the last line",
+                false => "the log broke off; some lines may be missing or repeated",
             });
         }
         thread::sleep(pause);
         pause = (pause * 2).min(LONGEST);
-        // From the last line once more: it is there for sure, and a journal that is asked for what comes after its
-        // end gives its last line again.
-        let skip = printed.count.saturating_sub(1);
-        let range = match &place {
-            Some(cursor) => format!("entries={cursor}:{skip}:"),
-            None => "entries=:-1:".to_owned(),
+        let mut go_on = |from| match printed.range(from) {
+            Some(range) => {
+                let opened = open(context, request(Some(range)))?;
+                read(opened, &mut printed, from)
+            }
+            None => Ok(Fit::No),
         };
-        ended = open(context, request(Some(range))).and_then(|opened| {
-            printed.resume(skip)?;
-            read(opened, &mut printed, &mut place)
-        });
+        ended = match known {
+            true => go_on(From::Tail),
+            false => go_on(From::End),
+        };
+        // Entries of very many lines are between: all since the place, once more.
+        if let Ok(Fit::No) = ended {
+            ended = go_on(From::Place);
+        }
+        if let Ok(Fit::No) = ended {
+            note(GAP);
+            ended = go_on(From::End);
+        }
     }
 }
 
@@ -126,11 +138,7 @@ fn open(context: &Context, request: Request) -> Result<Streamed, CliError> {
 }
 
 /// Prints until the log ends or breaks off.
-fn read(
-    mut opened: Streamed,
-    printed: &mut Lines,
-    place: &mut Option<String>,
-) -> Result<(), CliError> {
+fn read(mut opened: Streamed, printed: &mut Lines, from: From) -> Result<Fit, CliError> {
     let cursor = opened.header("x-first-cursor").map(str::to_owned);
     let usable = |cursor: &String| {
         cursor.len() <= CURSOR_BYTES
@@ -138,16 +146,15 @@ fn read(
                 .bytes()
                 .all(|b| b.is_ascii_graphic() && b != b':' && b != b',')
     };
-    if let Some(cursor) = cursor.filter(usable) {
-        *place = Some(cursor);
-        printed.count = 0;
-    }
+    printed.begin(from, cursor.filter(usable))?;
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let length = opened.read(&mut chunk)?;
         if length == 0 {
-            return Ok(());
+            return Ok(Fit::Yes);
         }
-        printed.push(chunk.get(..length).unwrap_or_default())?;
+        if printed.push(chunk.get(..length).unwrap_or_default())? == Fit::No {
+            return Ok(Fit::No);
+        }
     }
 }

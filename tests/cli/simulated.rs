@@ -245,9 +245,9 @@ fn a_log_that_is_cut_goes_on_by_the_journals_cursor_without_a_line_twice() {
         .map(|asked| asked.header("range").unwrap_or("-").to_owned())
         .collect();
     assert_eq!(ranges[0], "entries=:-19:");
-    // From the last line that was seen: the cursor is of the first one.
+    // From the first line that was seen, whose cursor it is: few enough came since.
     let place = |cursor: &str, skip| format!("entries={cursor}:{skip}:");
     let first = "s=83fee99ca0c3466db5fc120d52ca7dd8;i=118;b=f5a5c442fa6548cf97474d2d57c920b3";
-    assert_eq!(ranges[1], place(first, 19));
+    assert_eq!(ranges[1], place(first, 0));
     assert!(ranges.len() >= 4, "{ranges:?}");
 }

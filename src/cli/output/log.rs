@@ -1,3 +1,6 @@
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher as _};
+
 use super::{Colour, Screen, print};
 use crate::cli::CliError;
 use crate::model::escape;
@@ -8,19 +11,58 @@ const LINE_BYTES: usize = 1024 * 1024;
 /// The longest colour that is let through: `ESC [ 38;2;255;255;255;48;2;255;255;255 m` is shorter.
 const COLOUR_BYTES: usize = 48;
 
-/// Prints a log line by line, so that a line that came in part is never printed twice.
+/// How many lines are known again. Of those since a place in the journal this many may be further lines of an entry of several,
+/// and the log still goes on without asking for all of them.
+const TAIL_LINES: usize = 256;
+
+/// Prints a log line by line, so that a line that came in part, or that came before, is never printed twice.
 pub(in crate::cli) struct Lines {
     screen: Screen,
     pending: Vec<u8>,
     /// Whether the beginning of the pending line is printed already.
     begun: bool,
-    /// Whole lines that came, since this was last set.
-    pub(in crate::cli) count: u64,
     /// Whole lines that were printed.
     pub(in crate::cli) printed: u64,
-    last: Vec<u8>,
-    /// The next line is left out if it is the last one again.
-    expect_last: bool,
+    /// What the last of them were; [`TAIL_LINES`] at most.
+    tail: VecDeque<u64>,
+    /// A place in the journal, and how many lines were printed since.
+    place: Option<String>,
+    count: usize,
+    repeats: Repeats,
+}
+
+/// From where a log goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum From {
+    /// From before its last lines: an entry has a line at least, so whoever leaves out some entries less than there were lines
+    /// gets one of these, unless entries have so many lines that none is left.
+    Tail,
+    /// From the place: all lines since then come again.
+    Place,
+    /// From its end.
+    End,
+}
+
+/// Whether an answer goes on with what was printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(in crate::cli) enum Fit {
+    Yes,
+    /// It does not, and nothing of it was printed.
+    No,
+}
+
+/// What of an answer was printed before.
+enum Repeats {
+    /// Nothing more.
+    None,
+    /// Some of the tail; what came so far, and the place where the answer begins.
+    Tail {
+        lines: Vec<(u64, Vec<u8>)>,
+        place: Option<String>,
+    },
+    /// All lines since the place; so many came so far.
+    Place(usize),
 }
 
 impl Lines {
@@ -29,35 +71,140 @@ impl Lines {
             screen,
             pending: Vec::new(),
             begun: false,
-            count: 0,
             printed: 0,
-            last: Vec::new(),
-            expect_last: false,
+            tail: VecDeque::new(),
+            place: None,
+            count: 0,
+            repeats: Repeats::None,
         }
     }
 
+    /// Where the log can go on, as the Supervisor takes it; `None` if it never said where it was.
+    pub(in crate::cli) fn range(&self, from: From) -> Option<String> {
+        let skip = match from {
+            From::Tail => self.count - self.known(),
+            From::Place => 0,
+            From::End => return Some("entries=:-1:".to_owned()),
+        };
+        let place = self.place.as_ref()?;
+        Some(format!("entries={place}:{skip}:"))
+    }
+
+    /// How many of the lines since the place are known again.
+    fn known(&self) -> usize {
+        self.tail.len().min(self.count)
+    }
+
+    /// An answer begins, at a place that has a name perhaps.
+    pub(in crate::cli) fn begin(
+        &mut self,
+        from: From,
+        place: Option<String>,
+    ) -> Result<(), CliError> {
+        self.pending.clear();
+        self.repeats = match from {
+            From::Tail if self.known() > 0 => Repeats::Tail {
+                lines: Vec::new(),
+                place,
+            },
+            From::Place if self.known() > 0 => Repeats::Place(0),
+            From::Tail | From::Place => {
+                // Nothing was printed since the place.
+                self.place = place.or(self.place.take());
+                Repeats::None
+            }
+            From::End => {
+                (self.place, self.count) = (place, 0);
+                Repeats::None
+            }
+        };
+        if std::mem::take(&mut self.begun) {
+            print(b"\n")?;
+        }
+        Ok(())
+    }
+
     /// Takes the next bytes and prints the lines that they end.
-    pub(in crate::cli) fn push(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+    pub(in crate::cli) fn push(&mut self, bytes: &[u8]) -> Result<Fit, CliError> {
         self.pending.extend_from_slice(bytes);
         let mut out = Vec::new();
         while let Some(end) = self.pending.iter().position(|b| *b == b'\n') {
             let rest = self.pending.split_off(end + 1);
             let line = std::mem::replace(&mut self.pending, rest);
-            self.count += 1;
-            let again = std::mem::take(&mut self.expect_last) && line == self.last;
-            if !again {
-                self.printed += 1;
-                out.extend(self.shown(&line));
-                self.last = line;
+            if self.sift(line, &mut out) == Fit::No {
+                return Ok(Fit::No);
             }
-            self.begun = false;
         }
-        if self.pending.len() > LINE_BYTES {
+        let prints = matches!(self.repeats, Repeats::None);
+        if prints && self.pending.len() > LINE_BYTES {
             let piece = std::mem::take(&mut self.pending);
             out.extend(self.shown(&piece));
             self.begun = true;
         }
-        if out.is_empty() { Ok(()) } else { print(&out) }
+        if !out.is_empty() {
+            print(&out)?;
+        }
+        Ok(Fit::Yes)
+    }
+
+    /// Tells a line that was printed from one that is new.
+    fn sift(&mut self, line: Vec<u8>, out: &mut Vec<u8>) -> Fit {
+        let (known, before) = (self.known(), self.tail.len() - self.known());
+        match &mut self.repeats {
+            Repeats::None => {
+                self.take(line, out);
+                Fit::Yes
+            }
+            Repeats::Place(seen) => {
+                let at = *seen;
+                *seen += 1;
+                // The oldest of them are no longer known.
+                let was = at.checked_sub(self.count - known);
+                let was = was.and_then(|at| self.tail.get(before + at));
+                if was.is_some_and(|was| *was != hash(&line)) {
+                    return Fit::No;
+                }
+                if at + 1 >= self.count {
+                    self.repeats = Repeats::None;
+                }
+                Fit::Yes
+            }
+            Repeats::Tail { lines, place } => {
+                lines.push((hash(&line), line));
+                // The answer begins with some line of the tail, and goes on as that does; where several would do, the first counts.
+                let same = |from: &usize| {
+                    let tail = self.tail.iter().skip(*from);
+                    tail.zip(lines.iter()).all(|(was, (is, _))| was == is)
+                };
+                let Some(from) = (before..self.tail.len()).find(same) else {
+                    return Fit::No;
+                };
+                let repeated = self.tail.len() - from;
+                if lines.len() >= repeated {
+                    let (lines, place) = (std::mem::take(lines), place.take());
+                    self.repeats = Repeats::None;
+                    if place.is_some() {
+                        (self.place, self.count) = (place, repeated);
+                    }
+                    for (_, line) in lines.into_iter().skip(repeated) {
+                        self.take(line, out);
+                    }
+                }
+                Fit::Yes
+            }
+        }
+    }
+
+    /// A line that was not there yet.
+    fn take(&mut self, line: Vec<u8>, out: &mut Vec<u8>) {
+        self.count += 1;
+        self.printed += 1;
+        if self.tail.len() >= TAIL_LINES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(hash(&line));
+        out.extend(self.shown(&line));
+        self.begun = false;
     }
 
     /// The log is over: what has no end is printed as well.
@@ -66,23 +213,18 @@ impl Lines {
         print(&self.shown(&rest))
     }
 
-    /// The log goes on from the last whole line, or from that line itself.
-    pub(in crate::cli) fn resume(&mut self, count: u64) -> Result<(), CliError> {
-        self.pending.clear();
-        self.expect_last = self.printed > 0;
-        self.count = count;
-        if std::mem::take(&mut self.begun) {
-            print(b"\n")?;
-        }
-        Ok(())
-    }
-
     fn shown(&self, line: &[u8]) -> Vec<u8> {
         match self.screen {
             Screen::Pipe => line.to_vec(),
             Screen::Terminal { colour, .. } => harmless(line, colour),
         }
     }
+}
+
+fn hash(line: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(line);
+    hasher.finish()
 }
 
 /// A line for a terminal: colours stay, and end with the line; every other control is escaped.

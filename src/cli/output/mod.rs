@@ -15,7 +15,7 @@ mod table;
 mod units;
 mod yaml;
 
-pub(super) use log::Lines;
+pub(super) use log::{Fit, From, Lines};
 pub(super) use units::{bytes, seconds};
 
 /// How much of a message is shown.
