@@ -199,6 +199,7 @@ impl Supervisor {
         if let Some(message) = bodies::objection(route.method, &path, &body) {
             return reply::error(StatusCode::BAD_REQUEST, &message);
         }
+        let background = body.get("background") == Some(&Value::Bool(true));
         match (route.method, path.as_str()) {
             ("GET", "/addons") => reply::ok(&json!({ "addons": locked(&self.apps).list() })),
             ("GET", "/addons/{app}/info") => self.app(first),
@@ -234,6 +235,7 @@ impl Supervisor {
                     .unwrap_or_default();
                 let changed = locked(&self.apps).change(first, verb, &body);
                 match changed {
+                    Ok(_) if background => reply::ok(&json!({ "job_id": JOB })),
                     Ok(data) => reply::ok(&data),
                     Err(message) => reply::error(StatusCode::BAD_REQUEST, &message),
                 }
@@ -253,6 +255,7 @@ impl Supervisor {
                 Some(data) => reply::ok(&data),
                 None => reply::error(StatusCode::NOT_FOUND, &format!("{first} does not exist")),
             },
+            ("POST", _) if background => reply::ok(&json!({ "job_id": JOB })),
             ("POST", "/core/check") => self.check().await,
             ("POST", "/core/restart" | "/core/rebuild" | "/core/stop") => {
                 sleep(WORK).await;

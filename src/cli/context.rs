@@ -112,6 +112,12 @@ impl Context {
         if let (Some(text), true) = (given.node.note, answer.is_success()) {
             note(text);
         }
+        if given.on("background") && lacks_job(answer) {
+            note("started; the Supervisor gave no job's id: `hassio jobs` lists what runs");
+            if self.printer.is_in_words() {
+                return Ok(());
+            }
+        }
         let shown = self.printer.answer(answer);
         shown.map_err(|error| self.helpful(given, error))
     }
@@ -136,6 +142,16 @@ impl Context {
             error => error,
         }
     }
+}
+
+/// Whether what was to be done in the background has begun, and by which job is not said.
+fn lacks_job(answer: &Answer) -> bool {
+    let job = |data: Value| {
+        data.get("job_id")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    answer.data().is_ok_and(|data| job(data).is_none())
 }
 
 /// As [`Context::is_refused`].

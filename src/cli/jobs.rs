@@ -2,12 +2,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::Request;
 use super::context::Context;
 use super::given::Given;
+use super::output::note;
 use super::progress::{Line, far};
 
 /// How long is waited before the second look, and at most between two.
@@ -36,14 +37,12 @@ pub(super) fn wait(context: &Context, given: &Given<'_>) -> Result<(), CliError>
             Err(error) => break Err(error),
         };
         match context.client.ask(request).and_then(|answer| answer.data()) {
-            Ok(job) if job.get("done").and_then(Value::as_bool) == Some(true) => break Ok(job),
+            Ok(job) if job.get("done").and_then(Value::as_bool) == Some(true) => {
+                break Ok(Some(job));
+            }
             Ok(job) => *shown.lock().unwrap_or_else(PoisonError::into_inner) = far(&job),
             // The Supervisor forgets most jobs when they end.
-            Err(CliError::Answer { status: 404, .. }) if known => {
-                break Err(CliError::Failed(
-                    "the job has ended, and the Supervisor no longer knows how".to_owned(),
-                ));
-            }
+            Err(CliError::Answer { status: 404, .. }) if known => break Ok(None),
             // The Supervisor updates itself and starts, or the network hiccups: a job that is known is asked for again for a
             // while.
             Err(error) if known && !error.is_final() => {
@@ -70,7 +69,14 @@ pub(super) fn wait(context: &Context, given: &Given<'_>) -> Result<(), CliError>
         pause = (pause * 2).min(LONGEST);
     };
     line.end();
-    let job = job.map_err(|error| context.helpful(given, error))?;
+    let Some(job) = job.map_err(|error| context.helpful(given, error))? else {
+        // It removes most jobs as they end, however they end. Of one that failed the reason was in its log.
+        note("the job has ended, and the Supervisor keeps no outcome: look at what it was to do");
+        let uuid = given.text("uuid").unwrap_or_default();
+        return context
+            .printer
+            .data(&json!({ "uuid": uuid, "done": true, "outcome": "unknown" }));
+    };
     match failure(&job) {
         Some(message) => Err(CliError::Failed(message)),
         None => context.printer.data(&job),

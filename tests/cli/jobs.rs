@@ -19,6 +19,20 @@ fn a_background_job_gives_its_id_at_once() {
 }
 
 #[test]
+fn a_job_without_an_id_is_said_to_have_begun_and_no_more() {
+    let setup = Setup::new(|_| ok(&json!({})));
+    let run = setup.hassio("apps update core_ssh --background");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.out, "");
+    assert!(
+        run.err.contains("started; the Supervisor gave no job's id"),
+        "{run:?}"
+    );
+    let run = setup.hassio("apps update core_ssh");
+    assert_eq!(run.out, "Command completed successfully.\n", "{run:?}");
+}
+
+#[test]
 fn waiting_ends_with_the_job_and_says_how() {
     let calls = AtomicUsize::new(0);
     let setup = Setup::new(move |_| {
@@ -72,8 +86,9 @@ fn waiting_can_be_limited_and_a_job_can_be_unknown_or_forgotten() {
         _ => error(404, "Job does not exist"),
     });
     let run = forgotten.hassio("jobs wait 0123abcd0123abcd0123abcd0123abcd");
-    assert_eq!(run.code, Some(1));
-    assert!(run.err.contains("no longer knows how"), "{run:?}");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.err.contains("keeps no outcome"), "{run:?}");
+    assert!(run.out.contains("outcome: unknown"), "{run:?}");
 }
 
 #[test]

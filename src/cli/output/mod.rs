@@ -126,6 +126,11 @@ impl Printer {
         print(text.as_bytes())
     }
 
+    /// Whether an answer without data is said in words.
+    pub(super) fn is_in_words(&self) -> bool {
+        self.query.is_none() && matches!(self.format, Format::Table | Format::Yaml)
+    }
+
     fn rendered(&self, data: &Value) -> String {
         let empty = match data {
             Value::Null => true,
