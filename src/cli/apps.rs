@@ -92,7 +92,10 @@ pub(super) fn set(context: &Context, given: &Given<'_>) -> Result<(), CliError> 
         .with(&json!({ "options": after }));
     let answer = context.ask(given, request)?;
     context.printer.answer(&answer)?;
-    note("the app uses them when it starts the next time: `hassio apps restart`");
+    let slug = given.text("slug").unwrap_or_default();
+    note(&format!(
+        "the app uses them when it starts the next time: `hassio apps restart {slug}`"
+    ));
     Ok(())
 }
 
@@ -122,14 +125,15 @@ fn from_file(given: &Given<'_>) -> Result<Option<OptionsFile>, CliError> {
         return Ok(None);
     };
     let bytes = read_input(path)?;
-    let unusable = || {
+    let unusable = |why: &str| {
         CliError::usage(
-            format!("{path} is no YAML or JSON object"),
+            format!("{path} is no YAML or JSON object: {why}"),
             "it holds all options of the app, by their names",
         )
     };
-    let text = String::from_utf8(bytes).map_err(|_| unusable())?;
-    OptionsFile::read(&text).ok_or_else(unusable).map(Some)
+    let text = String::from_utf8(bytes).map_err(|_| unusable("it is not in UTF-8"))?;
+    let file = OptionsFile::read(&text).map_err(|why| unusable(&why))?;
+    Ok(Some(file))
 }
 
 fn read_input(path: &str) -> Result<Vec<u8>, CliError> {

@@ -266,7 +266,11 @@ fn explained(
 
 /// One line that says what is wrong, and one that helps; clap writes several of each.
 fn wrong(error: &clap::Error) -> CliError {
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
+    // A line's end in what was typed is not one of the message.
+    if let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidValue) {
+        text = text.replace(typed.as_str(), &typed.replace(['\n', '\r'], " "));
+    }
     let mut lines = text.lines().map(str::trim);
     let first = lines.next().unwrap_or_default();
     let what = first

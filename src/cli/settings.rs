@@ -112,17 +112,25 @@ impl Settings {
             ));
         }
         let level = text("log-level", "SUPERVISOR_LOG_LEVEL").or(file.log_level);
-        let flag = |option, variable, file: Option<bool>| {
+        let flag = |option, name: &str, file: Option<bool>| {
+            let variable = environment.get(name).map(|text| {
+                truth(text).ok_or_else(|| {
+                    CliError::usage(
+                        format!("'{text}' in {name} is neither true nor false"),
+                        "it is true or false, 1 or 0, yes or no, on or off",
+                    )
+                })
+            });
+            let variable = variable.transpose()?;
             let given: Option<bool> = given.switch(option);
-            let variable = environment.get(variable).and_then(truth);
-            given.or(variable).or(file).unwrap_or(false)
+            Ok(given.or(variable).or(file).unwrap_or(false))
         };
         Ok(Self {
             place,
             token,
             level: level.map_or(Ok(Level::Warn), |level| parse_level(&level))?,
-            raw_json: flag("raw-json", "SUPERVISOR_RAW_JSON", file.raw_json),
-            progress: !flag("no-progress", "SUPERVISOR_NO_PROGRESS", file.no_progress),
+            raw_json: flag("raw-json", "SUPERVISOR_RAW_JSON", file.raw_json)?,
+            progress: !flag("no-progress", "SUPERVISOR_NO_PROGRESS", file.no_progress)?,
             colour: environment.get("NO_COLOR").is_none()
                 && environment.get("TERM") != Some("dumb"),
         })
@@ -155,8 +163,8 @@ fn address(endpoint: &str) -> Result<Place, CliError> {
     } else {
         format!("http://{endpoint}")
     };
-    let parsed = reqwest::Url::parse(&url).ok();
-    let fine = parsed.is_some_and(|url| {
+    let parsed = reqwest::Url::parse(&url);
+    let fine = parsed.as_ref().is_ok_and(|url| {
         url.scheme() == "http"
             && url.has_host()
             && url.query().is_none()
@@ -167,10 +175,16 @@ fn address(endpoint: &str) -> Result<Place, CliError> {
     if fine {
         Ok(Place::Address(url.trim_end_matches('/').to_owned()))
     } else {
-        Err(CliError::usage(
-            format!("'{endpoint}' is no endpoint"),
-            "it is host, host:port or http://host:port; there is no https on the Supervisor's network",
-        ))
+        let https = parsed.as_ref().is_ok_and(|url| url.scheme() == "https");
+        let what = match &parsed {
+            Err(error) => format!("'{endpoint}' is no endpoint: {error}"),
+            Ok(_) => format!("'{endpoint}' is no endpoint"),
+        };
+        let hint = match https {
+            true => "it is http://host:port: there is no https on the Supervisor's network",
+            false => "it is host, host:port or http://host:port",
+        };
+        Err(CliError::usage(what, hint))
     }
 }
 

@@ -358,3 +358,47 @@ fn a_silent_server_is_not_waited_for_without_end() {
     let best = best.min().unwrap();
     assert!(best < Duration::from_millis(300), "{best:?}");
 }
+
+#[test]
+fn a_message_keeps_its_reason_and_its_hint_is_about_it() {
+    let setup = Setup::new(|request| match request.path() {
+        "/addons/x/info" => ok(&json!({ "options": { "a": 1 }, "schema": [] })),
+        "/addons/x/options/validate" => ok(&json!({ "valid": true })),
+        _ => ok(&json!({})),
+    });
+    let run = setup.command("apps info").word("a\nb").run();
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let reason = "'a b' for '[SLUG]': a slug is 1 to 64 letters";
+    assert!(run.err.contains(reason), "{run:?}");
+    let run = setup.hassio("info --endpoint http://127.0.0.1:99999");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(
+        run.err.contains("invalid port") && !run.err.contains("https"),
+        "{run:?}"
+    );
+    for name in ["SUPERVISOR_RAW_JSON", "SUPERVISOR_NO_PROGRESS"] {
+        let run = setup.command("info").env(name, "maybe").run();
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(
+            run.err
+                .contains(&format!("'maybe' in {name} is neither true nor false")),
+            "{run:?}"
+        );
+    }
+    for (text, reason) in [
+        ("a: 1\na: 2\n".to_owned(), "duplicate"),
+        (
+            format!("a: {}", "[".repeat(10_000)),
+            "x.yaml is no YAML or JSON object: ",
+        ),
+        ("- 1\n".to_owned(), "no table"),
+    ] {
+        std::fs::write(setup.path("x.yaml"), text).unwrap();
+        let run = setup.hassio("apps options set x --file x.yaml");
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.err.contains(reason), "{reason}: {run:?}");
+    }
+    let run = setup.hassio("apps options set x a=2");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.err.contains("`hassio apps restart x`"), "{run:?}");
+}

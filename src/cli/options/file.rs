@@ -24,11 +24,22 @@ enum Node {
 }
 
 impl OptionsFile {
-    /// `None` if it is no YAML, or not a table of options.
-    pub(in crate::cli) fn read(text: &str) -> Option<Self> {
-        let tree: Spanned<Tree> = serde_saphyr::from_str(text).ok()?;
-        let node = tree.value.with_text(tree.defined, text)?;
-        matches!(node, Node::Table(_)).then_some(Self(node))
+    /// # Errors
+    /// Why it is no YAML, or not a table of options, in one line.
+    pub(in crate::cli) fn read(text: &str) -> Result<Self, String> {
+        let tree: Result<Spanned<Tree>, _> = serde_saphyr::from_str(text);
+        // Further lines show the place in the file, which may hold passwords.
+        let reason = |error: serde_saphyr::Error| {
+            let text = error.to_string();
+            let first = text.lines().find(|line| !line.trim().is_empty());
+            first.unwrap_or("it cannot be read").trim().to_owned()
+        };
+        let tree = tree.map_err(reason)?;
+        match tree.value.with_text(tree.defined, text) {
+            Some(node @ Node::Table(_)) => Ok(Self(node)),
+            Some(_) => Err("it is no table of options".to_owned()),
+            None => Err("a value in it is somewhere else than it says".to_owned()),
+        }
     }
 
     /// The options, each as the app's schema says that it is, else as it was written.
@@ -192,7 +203,7 @@ mod tests {
             { "name": "tls", "type": "boolean" },
             { "name": "logins", "type": "schema", "multiple": true, "schema": [{ "name": "pin", "type": "string" }] },
         ]);
-        let file = OptionsFile::read(text).ok_or("none")?;
+        let file = OptionsFile::read(text).map_err(|_| "none")?;
         let options = file.options(&schema).map_err(|error| error.to_string())?;
         Ok(options.to_string())
     }
