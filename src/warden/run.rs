@@ -353,7 +353,7 @@ impl Warden {
             WaitStatus::Exited(_, code) => Ended::with_status(code),
             // By the warden, or by somebody who may do worse.
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => Ended::Killed,
-            WaitStatus::Signaled(_, signal, _) => Ended::ByItself(format!("was ended by {signal}")),
+            WaitStatus::Signaled(_, signal, _) => Ended::ByItself(ended_by(signal)),
             _ => return,
         };
         if self.stopping.is_none() {
@@ -495,4 +495,15 @@ impl Warden {
         }
         self.failure.take().map_or(Ok(()), Err)
     }
+}
+
+/// A process that aborts asks for a call that no list names, and ends so as well; its last words are in the log already.
+fn ended_by(signal: Signal) -> String {
+    let aborts = match signal {
+        Signal::SIGSYS => {
+            " (a call that its list does not name, or an abort, such as one without memory)"
+        }
+        _ => "",
+    };
+    format!("was ended by {signal}{aborts}")
 }
