@@ -2,7 +2,9 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde_json::Value;
 
 use crate::wire::limits::API_BODY_NODES;
@@ -130,6 +132,10 @@ impl Visitor<'_> for Digits {
 
     fn visit_string<E>(self, _: String) -> Result<(), E> {
         Ok(())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        Err(E::invalid_type(Unexpected::Str(text), &self))
     }
 }
 
