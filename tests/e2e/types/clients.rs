@@ -428,8 +428,8 @@ pub fn what_the_broker_is_asked() -> Proved {
     server
         .run("curl -s --unix-socket $HASSIO_SOCKET http://x/nowhere")
         .good();
-    let raw = "python3 -c 'import os,socket\ns=socket.socket(socket.AF_UNIX)\ns.connect(os.environ[\"HASSIO_SOCKET\"])\n\
-               s.sendall(b\"no request\\r\\n\\r\\n\")\ns.recv(1000)'";
+    let raw = "python3 -c 'import os,socket\nfor b in b\"no request\\r\\n\\r\\n\", b\"GET /info HTTP/1.1\\r\\n\\r\\nmore\":\n \
+               s=socket.socket(socket.AF_UNIX)\n s.connect(os.environ[\"HASSIO_SOCKET\"])\n s.sendall(b)\n s.recv(1000)'";
     server.run(raw).good();
     closed(&server, 6);
     assert!(server.stop().success());
@@ -473,8 +473,11 @@ pub fn what_the_broker_is_asked() -> Proved {
     trail.has(
         "policy.deny",
         json!(false),
-        json!({"layer": "broker", "object": "head of a request", "rule": "<text>"}),
+        json!({"layer": "broker", "object": "bytes behind a request", "rule": "<text>"}),
     );
+    trail.has("api.request", json!(false), json!({
+        "id": 1, "method": "no", "path": "request", "body_bytes": 0, "decision": "deny", "rule": "<text>",
+    }));
     trail.proved()
 }
 
