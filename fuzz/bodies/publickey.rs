@@ -17,6 +17,7 @@ pub fn run(data: &[u8]) {
         user,
         algorithm,
         blob,
+        host_key,
     }) = query.or(signed)
     else {
         return;
@@ -29,9 +30,15 @@ pub fn run(data: &[u8]) {
     };
     put(user);
     put(b"ssh-connection");
-    put(b"publickey");
+    put(match host_key {
+        Some(_) => b"publickey-hostbound-v00@openssh.com",
+        None => b"publickey",
+    });
     again.push(has_signature);
-    for part in [algorithm.as_bytes(), blob] {
+    for part in [Some(algorithm.as_bytes()), Some(blob), host_key]
+        .into_iter()
+        .flatten()
+    {
         again.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
         again.extend(part);
     }
