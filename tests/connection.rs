@@ -144,6 +144,7 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
                     role: "operator".parse().unwrap(),
                     config: ConfigAccess::ReadWrite,
                     network: Network::Shared,
+                    forwarding: hassio_sshd::model::Forwarding::default(),
                     recording: RecordingMode::Output,
                     audit_failure: AuditFailure::Closed,
                     command: None,

@@ -12,7 +12,9 @@ use super::language::{digest, parse, position};
 use super::problem::{ConfigError, Problem, Warning};
 use super::roles::{self, Offered, RoleView};
 use super::value::Value;
-use crate::model::{AddressBlock, AuditFailure, Network, RecordingMode, Role, escape, nearest};
+use crate::model::{
+    AddressBlock, AuditFailure, Forwarding, Network, RecordingMode, Role, escape, nearest,
+};
 use crate::wire::limits::PASSWORD_BYTES;
 use crate::wire::{AuthorizedKey, OwnRole};
 
@@ -31,7 +33,7 @@ const RECORDING_DAYS: u32 = 30;
 const RECORDING_MIB: u32 = 1024;
 
 /// The options' names.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 23] = [
     "authorized_keys",
     "password",
     "username",
@@ -41,6 +43,8 @@ pub(super) const NAMES: [&str; 21] = [
     "network",
     "folders",
     "sftp",
+    "forwarding",
+    "gateway_ports",
     "shell",
     "recording",
     "audit_failure",
@@ -77,6 +81,8 @@ pub struct Options {
     pub folders: Vec<Folder>,
     /// Whether the sftp subsystem is served.
     pub sftp: bool,
+    /// What sessions may forward.
+    pub forwarding: Forwarding,
     /// What is recorded of sessions.
     pub recording: RecordingMode,
     /// How many days records are kept.
@@ -242,6 +248,7 @@ impl Options {
         );
         let folders = reader.folders();
         let sftp = reader.bool("sftp").unwrap_or(true);
+        let forwarding = reader.forwarding();
         let recording = reader.recording();
         let audit_failure = reader.one_of(
             "audit_failure",
@@ -349,6 +356,7 @@ impl Options {
                         network,
                         folders,
                         sftp,
+                        forwarding,
                         recording,
                         record_days,
                         recording_days,
@@ -587,6 +595,34 @@ impl Reader {
             }
             Some(other) => self.wrong("folders", other.shown(), right),
         }
+    }
+
+    /// Nothing that is not named; a bad name is a problem.
+    fn forwarding(&mut self) -> Forwarding {
+        let right = "a list out of local, remote and agent, or an empty one";
+        let mut forwarding = Forwarding {
+            gateway_ports: self.bool("gateway_ports").unwrap_or(false),
+            ..Forwarding::default()
+        };
+        match self.take("forwarding") {
+            None => {}
+            Some(Value::List(ref list)) => {
+                for value in list {
+                    match value {
+                        Value::Text(text) if text == "local" => forwarding.local = true,
+                        Value::Text(text) if text == "remote" => forwarding.remote = true,
+                        Value::Text(text) if text == "agent" => forwarding.agent = true,
+                        other => {
+                            self.wrong::<()>("forwarding", other.shown(), right);
+                        }
+                    }
+                }
+            }
+            Some(other) => {
+                self.wrong::<()>("forwarding", other.shown(), right);
+            }
+        }
+        forwarding
     }
 
     /// Addresses and networks. A bad one is a problem: without it more, or fewer, would come in than is meant.

@@ -134,6 +134,7 @@ impl Options {
                 default_role: self.default_role,
                 default_config: config,
                 default_network: self.network.unwrap_or(network),
+                forwarding: self.forwarding,
                 recording: self.recording,
                 audit_failure: self.audit_failure,
             },

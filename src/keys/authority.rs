@@ -122,6 +122,7 @@ impl Authority {
                 role: config.default_role.clone(),
                 config: config.default_config,
                 network: config.default_network,
+                forwarding: config.forwarding,
                 recording: config.recording,
                 audit_failure: config.audit_failure,
                 command: None,
@@ -208,6 +209,7 @@ impl Authority {
                 role: key.role.clone(),
                 config: key.config,
                 network: key.network,
+                forwarding: self.of_password.forwarding.within(&key.permits),
                 recording: key.recording.unwrap_or(self.of_password.recording),
                 audit_failure: match key.break_glass {
                     true => AuditFailure::Open,

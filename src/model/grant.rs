@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::forwarding::Forwarding;
 use super::permits::Permits;
 
 /// Where a connection comes from.
@@ -180,6 +181,8 @@ pub struct Grant {
     pub config: ConfigAccess,
     /// Which network is seen.
     pub network: Network,
+    /// What is forwarded.
+    pub forwarding: Forwarding,
     /// What is recorded.
     pub recording: RecordingMode,
     /// What becomes of it when its records cannot be kept.

@@ -5,6 +5,7 @@
 
 mod allowance;
 mod block;
+mod forwarding;
 mod grant;
 mod id;
 mod nearest;
@@ -15,6 +16,7 @@ mod text;
 
 pub use allowance::Allowance;
 pub use block::{AddressBlock, AddressBlockError};
+pub use forwarding::Forwarding;
 pub use grant::{
     AuditFailure, ConfigAccess, Grant, KeyIdentity, Login, Network, Peer, RecordingMode, Role,
     RoleError,

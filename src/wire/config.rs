@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AddressBlock, AuditFailure, ConfigAccess, Network, Permits, RecordingMode, Role, Sources,
+    AddressBlock, AuditFailure, ConfigAccess, Forwarding, Network, Permits, RecordingMode, Role,
+    Sources,
 };
 
 /// What `serve` hands to the warden when it turns into it, in a sealed memory file: already parsed, without secrets.
@@ -68,6 +69,8 @@ pub struct KeysConfig {
     pub default_config: ConfigAccess,
     /// Which network it sees.
     pub default_network: Network,
+    /// What sessions may forward.
+    pub forwarding: Forwarding,
     /// What is recorded of sessions.
     pub recording: RecordingMode,
     /// What becomes of a session whose records cannot be kept, unless its key is for breaking the glass.

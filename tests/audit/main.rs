@@ -233,6 +233,7 @@ fn facts() -> SessionFacts {
             role: "operator".parse().unwrap(),
             config: ConfigAccess::ReadWrite,
             network: Network::Shared,
+            forwarding: hassio_sshd::model::Forwarding::default(),
             recording: RecordingMode::Output,
             audit_failure: AuditFailure::Closed,
             command: None,
@@ -339,6 +340,8 @@ fn trail() -> (Directory, SessionFacts) {
         &connection,
         Record::new(Event::ChannelOpen {
             kind: "session".to_owned(),
+            target: None,
+            origin: None,
         })
         .in_channel(ChannelNumber(1)),
     );

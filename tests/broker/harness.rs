@@ -239,6 +239,7 @@ impl Broker {
                 role: role.parse().unwrap(),
                 config: ConfigAccess::ReadOnly,
                 network: Network::None,
+                forwarding: hassio_sshd::model::Forwarding::default(),
                 recording: RecordingMode::Output,
                 audit_failure: AuditFailure::Closed,
                 command: None,

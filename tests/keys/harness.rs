@@ -104,6 +104,7 @@ impl Server {
             default_role: "operator".parse().unwrap(),
             default_config: ConfigAccess::ReadWrite,
             default_network: Network::Shared,
+            forwarding: hassio_sshd::model::Forwarding::default(),
             recording: RecordingMode::Output,
             audit_failure: AuditFailure::Closed,
         };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{Environment, Offered, Places};
-use crate::model::{AuditFailure, ConfigAccess};
+use crate::model::{AuditFailure, ConfigAccess, Forwarding};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJxvJlxJTgwZTDzQHiDbAjqUKRkbQAfJYM1oBVG7D2rJ me@home";
@@ -230,7 +230,7 @@ fn bad_keys_alone_never_open_the_way_for_the_password() {
 fn everything_wrong_is_said_at_once() {
     let said = problem(
         r#"{"autorized_keys": [], "username": "admin", "default_role": "god", "network": 1, "folders": ["ssl"],
-            "sftp": "yes", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "allow_from": ["192.168.1.0/24", "router.local"], "penalty_exempt": "192.168.1.1", "recording": true, "read_only_without_idmap": 0, "compatibility_mode": "legacy"}"#,
+            "sftp": "yes", "forwarding": ["local", "x11"], "gateway_ports": "clientspecified", "shell": "zsh", "banner": "a\u001b", "log_level": "loud", "allow_from": ["192.168.1.0/24", "router.local"], "penalty_exempt": "192.168.1.1", "recording": true, "read_only_without_idmap": 0, "compatibility_mode": "legacy"}"#,
     );
     for part in [
         r#""autorized_keys" is unknown; "authorized_keys" may be meant"#,
@@ -239,6 +239,8 @@ fn everything_wrong_is_said_at_once() {
         r#""network" cannot be 1"#,
         r#""folders" cannot be "ssl""#,
         r#""sftp" cannot be "yes"; right would be true or false"#,
+        r#""forwarding" cannot be "x11"; right would be a list out of local, remote and agent, or an empty one"#,
+        r#""gateway_ports" cannot be "clientspecified"; right would be true or false"#,
         r#""shell" cannot be "zsh"; right would be bash"#,
         r#""banner" cannot be "a\x1b""#,
         r#""allow_from" cannot be "router.local""#,
@@ -251,6 +253,30 @@ fn everything_wrong_is_said_at_once() {
     ] {
         assert!(said.contains(part), "{part}\nnot in:\n{said}");
     }
+}
+
+#[test]
+fn nothing_is_forwarded_but_what_is_named() {
+    let forwarding = |more: &str| {
+        let text = format!(r#"{{"password": "correct horse battery"{more}}}"#);
+        read(&text).unwrap().options.forwarding
+    };
+    let none = Forwarding::default();
+    assert_eq!(forwarding(""), none);
+    assert_eq!(forwarding(r#", "forwarding": []"#), none);
+    let local = Forwarding {
+        local: true,
+        ..none
+    };
+    assert_eq!(forwarding(r#", "forwarding": ["local"]"#), local);
+    let all = Forwarding {
+        local: true,
+        remote: true,
+        agent: true,
+        gateway_ports: true,
+    };
+    let said = r#", "forwarding": ["agent", "remote", "local"], "gateway_ports": true"#;
+    assert_eq!(forwarding(said), all);
 }
 
 #[test]

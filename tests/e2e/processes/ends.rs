@@ -87,6 +87,7 @@ fn what_a_process_says_wrongly_ends_it_and_nothing_else() {
         role: "admin".parse().unwrap(),
         config: hassio_sshd::model::ConfigAccess::Absent,
         network: hassio_sshd::model::Network::None,
+        forwarding: hassio_sshd::model::Forwarding::default(),
         recording: hassio_sshd::model::RecordingMode::Off,
         audit_failure: hassio_sshd::model::AuditFailure::Closed,
         command: None,

@@ -7,12 +7,12 @@ use hassio_sshd::model::{
 use hassio_sshd::wire::{
     AlgorithmKind, AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig,
     BrokerToWarden, ConnectionToInit, ConnectionToKeys, Disagreement, Disjoint, Event, Fault,
-    Forced, Form, FrontConfig, FrontToWarden, InitToConnection, KeysConfig, KeysToConnection,
-    KeysToWarden, Omission, OwnRole, PasswordMethod, Phase, Question, ReaderConfig, ReaderToBroker,
-    Record, RecordingEvent, RecordingPart, RecordingStart, Refusal, Remedy, ReportToAudit,
-    Reporter, Search, SessionEnd, SessionFacts, Spawn, Stream, Subject, Terms, Wanted,
-    WardenConfig, WardenToAudit, WardenToBroker, WardenToConnection, WardenToFront, WardenToKeys,
-    Whose,
+    Forced, Form, ForwardFault, FrontConfig, FrontToWarden, InitToConnection, KeysConfig,
+    KeysToConnection, KeysToWarden, Omission, OwnRole, PasswordMethod, Phase, Question,
+    ReaderConfig, ReaderToBroker, Record, RecordingEvent, RecordingPart, RecordingStart, Refusal,
+    Remedy, ReportToAudit, Reporter, Search, SessionEnd, SessionFacts, Spawn, Stream, Subject,
+    Terms, Wanted, WardenConfig, WardenToAudit, WardenToBroker, WardenToConnection, WardenToFront,
+    WardenToKeys, Whose,
 };
 
 use super::message;
@@ -55,6 +55,7 @@ fn grant(login: Login) -> Grant {
         role: role(),
         config: ConfigAccess::ReadWrite,
         network: Network::Shared,
+        forwarding: hassio_sshd::model::Forwarding::default(),
         recording: RecordingMode::Output,
         audit_failure: AuditFailure::Closed,
         command: None,
@@ -476,6 +477,7 @@ fn configurations() {
         default_role: role(),
         default_config: ConfigAccess::Absent,
         default_network: Network::Shared,
+        forwarding: hassio_sshd::model::Forwarding::default(),
         recording: RecordingMode::Input,
         audit_failure: AuditFailure::Open,
     };
