@@ -14,6 +14,7 @@ pub mod config;
 pub mod confine;
 #[cfg(feature = "server")]
 pub mod connection;
+pub mod forward;
 #[cfg(feature = "server")]
 pub mod front;
 #[cfg(feature = "server")]

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room, what of ours it may import.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("sys", &[]),
     ("policy", &["model"]),
@@ -31,7 +31,8 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("broker", &["model", "policy", "config", "wire", "sys"]),
     ("audit", &["model", "policy", "config", "wire", "sys"]),
     ("cli", &["model", "policy", "wire"]),
-    ("bin/session-init", &["model", "wire", "sys"]),
+    ("forward", &["wire", "sys"]),
+    ("bin/session-init", &["model", "wire", "sys", "forward"]),
 ];
 
 /// Crates that only these rooms may name.

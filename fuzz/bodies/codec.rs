@@ -54,6 +54,8 @@ pub const TYPES: &[Type] = types![
     Question,
     ReaderToBroker,
     Terms,
+    ConnectionToForwarder,
+    ForwarderToConnection,
 ];
 
 /// Reads a message of one type.

@@ -10,6 +10,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
+use hassio_sshd::forward;
 use hassio_sshd::model::{ChannelNumber, Exit, Signal, Usage};
 use hassio_sshd::sys::{Errno, descriptor, process, pty, wait};
 use hassio_sshd::wire::{ConnectionToInit, InitToConnection, Link, LinkError, Spawn, Terms};
@@ -93,6 +94,12 @@ impl Session {
                 }
                 Ok(())
             }
+            ConnectionToInit::Forward => {
+                let [link] = Control::exactly(fds)?;
+                // Where it cannot be started, the link's end says so.
+                start_forwarder(link).ok();
+                Ok(())
+            }
         }
     }
 
@@ -163,6 +170,27 @@ fn start(spawn: &Spawn, fds: Vec<OwnedFd>) -> Result<Pid, Errno> {
             process::exit_now(127)
         }
     }
+}
+
+/// Forks the forwarder, as a copy of this program: what it was, nobody may look into (PR_SET_DUMPABLE). Nothing of this process
+/// but the link stays with it.
+fn start_forwarder(link: OwnedFd) -> Result<(), Errno> {
+    if process::fork()?.is_some() {
+        return Ok(());
+    }
+    let serve = || {
+        let [link] = descriptor::keep([link])?;
+        nix::unistd::setsid()?;
+        // A pipe or socket whose other end is closed is told by an error.
+        process::reset_signals_ignoring(&[Kernel::SIGPIPE])?;
+        process::set_name(c"forwarder")?;
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        // Until the connection closes it.
+        forward::run(Link::from_fd(link).map_err(|_| Errno::EBADF)?).ok();
+        Ok::<(), Errno>(())
+    };
+    serve().ok();
+    process::exit_now(0)
 }
 
 /// Returns only if it could not.

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, SockaddrStorage, UnixCredentials,
-    accept4, bind, getpeername, getsockopt, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, SockaddrStorage, UnixAddr,
+    UnixCredentials, accept4, bind, connect, getpeername, getsockopt, listen, setsockopt, socket,
+    sockopt,
 };
 
 /// Sockets that listen, and those beside them.
@@ -170,6 +171,60 @@ pub fn quick_ack(stream: BorrowedFd<'_>) -> nix::Result<()> {
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// Listens on one address, and on no other that an IPv6 one might stand for; close-on-exec and non-blocking.
+///
+/// # Errors
+/// EADDRINUSE, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT.
+pub fn listen_at(address: SocketAddr) -> nix::Result<OwnedFd> {
+    let socket = bound_tcp(address)?;
+    listen(&socket, Backlog::new(128)?)?;
+    Ok(socket)
+}
+
+/// Begins to connect, without waiting; close-on-exec and non-blocking. Once it can be written to, [`connected`] tells.
+///
+/// # Errors
+/// ENETUNREACH and the like, where it is known at once.
+pub fn begin_connect(address: SocketAddr) -> nix::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let fd = unconnected(family)?;
+    no_delay(fd.as_fd())?;
+    match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What became of [`begin_connect`]. SO_ERROR, connect(2).
+///
+/// # Errors
+/// ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH and the like.
+pub fn connected(stream: BorrowedFd<'_>) -> nix::Result<()> {
+    match getsockopt(&stream, sockopt::SocketError)? {
+        0 => Ok(()),
+        raw => Err(Errno::from_raw(raw)),
+    }
+}
+
+/// Connects to a Unix socket by its path, without waiting; close-on-exec and non-blocking. unix(7).
+///
+/// # Errors
+/// EAGAIN where its queue is full; ENOENT, ECONNREFUSED, EACCES, EPROTOTYPE for one that is no stream.
+pub fn connect_unix(path: &str) -> nix::Result<OwnedFd> {
+    let fd = unconnected(AddressFamily::Unix)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(fd)
+}
+
+fn unconnected(family: AddressFamily) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket(family, SockType::Stream, flags, None)
 }
 
 /// A listening Unix socket named `name` in the directory behind `directory`, which may be a detached mount; any uid

@@ -42,6 +42,14 @@ pub fn any(
     wait(&mut set, until)
 }
 
+/// Waits until one of `set` is ready for what it says, or has come to an end, or `until` has come; each then tells what it is.
+///
+/// # Errors
+/// As [`readable`].
+pub fn each(set: &mut [PollFd<'_>], until: Option<Instant>) -> nix::Result<()> {
+    wait(set, until)
+}
+
 fn wait(set: &mut [PollFd<'_>], until: Option<Instant>) -> nix::Result<()> {
     loop {
         let timeout = until.map_or(PollTimeout::NONE, |until| {

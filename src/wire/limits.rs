@@ -120,3 +120,14 @@ pub const OUTBOX_PAUSE: usize = 32;
 
 /// How many messages of one link the warden hears before the others have their turn.
 pub const TURN: usize = 64;
+
+/// The longest host name that is looked up for a client, RFC 1035 §2.3.4.
+pub const HOST_BYTES: usize = 255;
+/// The longest path of a Unix socket, without its NUL; unix(7).
+pub const SOCKET_PATH_BYTES: usize = 107;
+/// How long a forwarded connection may take to be made, its name's look-up included.
+pub const DIAL: Duration = Duration::from_secs(20);
+/// Forwarded connections, under way or open, that a forwarder holds; the connection's own limit in policy/ssh.toml is lower.
+pub const FORWARDED: usize = 256;
+/// Listeners that a forwarder holds; as above.
+pub const FORWARD_LISTENERS: usize = 64;

@@ -423,6 +423,8 @@ pub enum ConnectionToInit {
         /// Which.
         signal: Signal,
     },
+    /// Start the session's forwarder; once. Descriptor: its link to the connection.
+    Forward,
 }
 
 /// What session-init says: input from the session, believed for what it costs the session alone.

@@ -9,6 +9,7 @@ mod audit;
 mod codec;
 mod config;
 mod disagreement;
+mod forward;
 pub mod limits;
 mod link;
 mod message;
@@ -27,6 +28,7 @@ pub use config::{
     WardenConfig,
 };
 pub use disagreement::{AlgorithmKind, Disagreement, Disjoint, Remedy};
+pub use forward::{ConnectionToForwarder, ForwardFault, ForwarderToConnection, Place, Target};
 pub use link::{Incoming, Link, LinkError, Packet};
 pub use message::{
     AuditToPeer, AuditToWarden, BrokerToWarden, ConnectionToInit, ConnectionToKeys,

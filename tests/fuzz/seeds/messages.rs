@@ -6,13 +6,13 @@ use hassio_sshd::model::{
 };
 use hassio_sshd::wire::{
     AlgorithmKind, AuditConfig, AuditToPeer, AuditToWarden, AuthorizedKey, BrokerConfig,
-    BrokerToWarden, ConnectionToInit, ConnectionToKeys, Disagreement, Disjoint, Event, Fault,
-    Forced, Form, ForwardFault, FrontConfig, FrontToWarden, InitToConnection, KeysConfig,
-    KeysToConnection, KeysToWarden, Omission, OwnRole, PasswordMethod, Phase, Question,
-    ReaderConfig, ReaderToBroker, Record, RecordingEvent, RecordingPart, RecordingStart, Refusal,
-    Remedy, ReportToAudit, Reporter, Search, SessionEnd, SessionFacts, Spawn, Stream, Subject,
-    Terms, Wanted, WardenConfig, WardenToAudit, WardenToBroker, WardenToConnection, WardenToFront,
-    WardenToKeys, Whose,
+    BrokerToWarden, ConnectionToForwarder, ConnectionToInit, ConnectionToKeys, Disagreement,
+    Disjoint, Event, Fault, Forced, Form, ForwardFault, ForwarderToConnection, FrontConfig,
+    FrontToWarden, InitToConnection, KeysConfig, KeysToConnection, KeysToWarden, Omission, OwnRole,
+    PasswordMethod, Phase, Place, Question, ReaderConfig, ReaderToBroker, Record, RecordingEvent,
+    RecordingPart, RecordingStart, Refusal, Remedy, ReportToAudit, Reporter, Search, SessionEnd,
+    SessionFacts, Spawn, Stream, Subject, Target, Terms, Wanted, WardenConfig, WardenToAudit,
+    WardenToBroker, WardenToConnection, WardenToFront, WardenToKeys, Whose,
 };
 
 use super::message;
@@ -399,6 +399,8 @@ fn of_broker_and_init() {
         signal: Signal::Hup,
     };
     message("ConnectionToInit", "Signal", &signal);
+    message("ConnectionToInit", "Forward", &ConnectionToInit::Forward);
+    of_forwarders();
     message(
         "InitToConnection",
         "Started",
@@ -554,4 +556,43 @@ fn of_readers() {
     for (name, said) in said {
         message("ReaderToBroker", name, &said);
     }
+}
+
+fn of_forwarders() {
+    let to = Target::Tcp {
+        host: "localhost".to_owned(),
+        port: 8123,
+    };
+    let dial = ConnectionToForwarder::Dial { id: 1, to };
+    message("ConnectionToForwarder", "Dial", &dial);
+    let at = Place::Tcp {
+        addresses: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+        port: 0,
+    };
+    let listen = ConnectionToForwarder::Listen { id: 2, at };
+    message("ConnectionToForwarder", "Listen", &listen);
+    let at = Place::Unix("/tmp/agent".to_owned());
+    let listen = ConnectionToForwarder::Listen { id: 3, at };
+    message("ConnectionToForwarder", "ListenUnix", &listen);
+    let accept = ConnectionToForwarder::Accept { id: 4, listener: 2 };
+    message("ConnectionToForwarder", "Accept", &accept);
+    let take = ConnectionToForwarder::Take { id: 4 };
+    message("ConnectionToForwarder", "Take", &take);
+    let drop = ConnectionToForwarder::Drop { id: 2 };
+    message("ConnectionToForwarder", "Drop", &drop);
+    let connected = ForwarderToConnection::Connected { id: 1 };
+    message("ForwarderToConnection", "Connected", &connected);
+    let fault = ForwardFault::Errno(111);
+    let failed = ForwarderToConnection::Failed { id: 1, fault };
+    message("ForwarderToConnection", "Failed", &failed);
+    let listening = ForwarderToConnection::Listening {
+        id: 2,
+        port: 40_001,
+    };
+    message("ForwarderToConnection", "Listening", &listening);
+    let from = Some("[::1]:50022".parse().unwrap());
+    let incoming = ForwarderToConnection::Incoming { id: 4, from };
+    message("ForwarderToConnection", "Incoming", &incoming);
+    let taken = ForwarderToConnection::Taken { id: 4 };
+    message("ForwarderToConnection", "Taken", &taken);
 }
