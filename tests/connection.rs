@@ -159,6 +159,7 @@ fn bench_within(name: &str, warden: Warden, limit: fn(&mut Limits)) -> Bench {
                 let control = control.into_fd();
                 let terms = Terms {
                     terminal: true,
+                    forwards: false,
                     forced: None,
                 };
                 told(&control, &terms);
@@ -651,6 +652,7 @@ fn session_init_runs_the_forced_command_whatever_its_connection_says() {
     let control = control.into_fd();
     let terms = Terms {
         terminal: false,
+        forwards: false,
         forced: Some(Forced {
             path: "/bin/sh".to_owned(),
             arguments: ["sh", "-c", "pwd; env | sort"]

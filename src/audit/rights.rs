@@ -40,6 +40,8 @@ impl Witness {
             | Event::ChannelRefuse { .. }
             | Event::ChannelClose { .. }
             | Event::ChannelFolded { .. }
+            | Event::ForwardOpen { .. }
+            | Event::ForwardClose { .. }
             | Event::Pty { .. }
             | Event::Resize { .. }
             | Event::Env { .. }
@@ -125,6 +127,8 @@ pub(super) fn haste(event: &Event, ok: Option<bool>) -> Haste {
         | Event::ChannelOpen { .. }
         | Event::ChannelClose { .. }
         | Event::ChannelFolded { .. }
+        | Event::ForwardOpen { .. }
+        | Event::ForwardClose { .. }
         | Event::Pty { .. }
         | Event::Resize { .. }
         | Event::Env { .. }

@@ -96,8 +96,10 @@ impl Session {
             }
             ConnectionToInit::Forward => {
                 let [link] = Control::exactly(fds)?;
-                // Where it cannot be started, the link's end says so.
-                start_forwarder(link).ok();
+                // Where it may not, or cannot, be started, the link's end says so.
+                if self.terms.forwards {
+                    start_forwarder(link).ok();
+                }
                 Ok(())
             }
         }

@@ -19,7 +19,7 @@ const RECORDED_RESIZES: u32 = 4;
 /// How many signals a channel passes on in a second.
 const SIGNALS: u32 = 16;
 
-/// One channel of type `session`, RFC 4254 §6.1.
+/// One channel: of type `session`, RFC 4254 §6.1, or one that is forwarded, which has no program and takes no request.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) id: ChannelId,
@@ -29,6 +29,7 @@ pub(super) struct Channel {
     /// What came from the client.
     pub(super) received: AtomicU64,
     on_record: AtomicBool,
+    pub(super) is_forwarded: bool,
     requests: Mutex<Requests>,
 }
 
@@ -77,14 +78,28 @@ pub(super) enum Resized {
 
 impl Channel {
     pub(super) fn new(id: ChannelId, writer: Writer, window_bytes: u32) -> Self {
+        Self::with(id, Some(writer), window_bytes)
+    }
+
+    /// One that is forwarded. What comes is kept from the beginning.
+    pub(super) fn forwarded(id: ChannelId, window_bytes: u32) -> Self {
+        let channel = Self::with(id, None, window_bytes);
+        channel.input.open();
+        channel
+    }
+
+    fn with(id: ChannelId, writer: Option<Writer>, window_bytes: u32) -> Self {
+        // Of forwarded ones their own task reports.
+        let is_forwarded = writer.is_none();
         Self {
             id,
             input: Input::new(window_bytes),
             closed: Notify::new(),
             received: AtomicU64::new(0),
-            on_record: AtomicBool::new(false),
+            on_record: AtomicBool::new(is_forwarded),
+            is_forwarded,
             requests: Mutex::new(Requests {
-                writer: Some(writer),
+                writer,
                 environment: Vec::new(),
                 terminal: None,
                 master: None,
@@ -135,6 +150,16 @@ impl Channel {
         } else {
             Setting::Refused
         }
+    }
+
+    /// Sets a variable of the server's own in the program's environment; false where the program runs.
+    pub(super) fn set_own(&self, name: &str, value: String) -> bool {
+        let mut requests = hold(&self.requests);
+        let fits = requests.writer.is_some();
+        if fits {
+            requests.environment.push((name.to_owned(), value));
+        }
+        fits
     }
 
     /// Takes the wish for a terminal; false where there is one already, or the program runs.

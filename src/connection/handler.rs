@@ -1,5 +1,6 @@
 //! What russh calls: who the client is, which `authentication` finds out, and what it wants. Nothing here waits for a
-//! session or a program; that is the programs' own tasks' business.
+//! session or a program; that is the programs' own tasks' business. But for requests to listen, remote forwarding and the
+//! agent: russh wants their answer here, and they wait for the session and its forwarder, with a limit.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use ssh_key::Signature;
 use super::authentication::Authentication;
 use super::channel::{Channel, Resized, Setting, is_runnable};
 use super::extensions::{self, Extensions};
+use super::forward::{self, Direct, Wish};
 use super::keys::{Keys, KeysError};
 use super::report::Rate;
 use super::run::Shared;
@@ -21,8 +23,8 @@ use super::session::Progress;
 use super::terminal::{TerminalRequest, checked_term};
 use crate::model::{Program, Signal, WindowSize, escape};
 use crate::policy::ssh::Limits;
-use crate::wire::limits::{CHANNELS, COMMAND_BYTES};
-use crate::wire::{ConnectionToInit, Event, Outcome, Record};
+use crate::wire::limits::{CHANNELS, COMMAND_BYTES, HOST_BYTES, SOCKET_PATH_BYTES};
+use crate::wire::{ConnectionToInit, Event, Outcome, Record, Target};
 
 /// How many refusals, variables and signals are recorded in a second; a client causes them at will.
 const RECORDED_WISHES: u32 = 20;
@@ -95,12 +97,40 @@ impl Callbacks {
         let event = Event::ChannelRefuse {
             kind: kind.to_owned(),
             reason: "forwarding is not offered".to_owned(),
+            target: None,
         };
         self.report_wish(channel, event, Outcome::Bad).await;
         reply
             .reject(ChannelOpenFailure::AdministrativelyProhibited)
             .await;
         Ok(())
+    }
+
+    /// Has a channel lead into the session, in its own task.
+    fn forward(
+        &self,
+        channel: russh::Channel<Msg>,
+        kind: &'static str,
+        to: Option<Target>,
+        origin: Option<String>,
+        reply: ChannelOpenHandle,
+        session: &Session,
+    ) {
+        let id = channel.id();
+        let (read_half, writer) = channel.split();
+        // Input comes through `data`.
+        drop(read_half);
+        let direct = Direct {
+            handle: session.handle(),
+            channel: self.shared.opened(id),
+            shared: Arc::clone(&self.shared),
+            writer,
+            reply,
+            kind,
+            to,
+            origin,
+        };
+        self.shared.spawn(direct.run());
     }
 
     /// Starts `program` in its own task. The client is told at once: what can still go wrong it learns on stderr.
@@ -241,8 +271,12 @@ impl Handler for Callbacks {
         if !self.extensions.more_sessions() {
             let kind = "session".to_owned();
             let reason = "the client wanted no more sessions".to_owned();
-            self.report_wish(id, Event::ChannelRefuse { kind, reason }, Outcome::Bad)
-                .await;
+            let event = Event::ChannelRefuse {
+                kind,
+                reason,
+                target: None,
+            };
+            self.report_wish(id, event, Outcome::Bad).await;
             reply
                 .reject(ChannelOpenFailure::AdministrativelyProhibited)
                 .await;
@@ -262,8 +296,12 @@ impl Handler for Callbacks {
         } else {
             let kind = "session".to_owned();
             let reason = format!("more than {CHANNELS} channels");
-            self.report_wish(id, Event::ChannelRefuse { kind, reason }, Outcome::Bad)
-                .await;
+            let event = Event::ChannelRefuse {
+                kind,
+                reason,
+                target: None,
+            };
+            self.report_wish(id, event, Outcome::Bad).await;
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
         }
         Ok(())
@@ -283,15 +321,19 @@ impl Handler for Callbacks {
     async fn channel_open_direct_tcpip(
         &mut self,
         channel: russh::Channel<Msg>,
-        _host: &str,
-        _port: u32,
-        _originator_address: &str,
-        _originator_port: u32,
+        host: &str,
+        port: u32,
+        originator_address: &str,
+        originator_port: u32,
         reply: ChannelOpenHandle,
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), TransportError> {
-        self.refuse_channel(channel.id(), reply, "direct-tcpip")
-            .await
+        let port = u16::try_from(port).ok().filter(|port| *port > 0);
+        let to = port.zip(within(host, HOST_BYTES));
+        let to = to.map(|(port, host)| Target::Tcp { host, port });
+        let origin = forward::endpoint(originator_address, originator_port);
+        self.forward(channel, "direct-tcpip", to, Some(origin), reply, session);
+        Ok(())
     }
 
     async fn channel_open_forwarded_tcpip(
@@ -311,12 +353,88 @@ impl Handler for Callbacks {
     async fn channel_open_direct_streamlocal(
         &mut self,
         channel: russh::Channel<Msg>,
-        _path: &str,
+        path: &str,
         reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), TransportError> {
+        let to = within(path, SOCKET_PATH_BYTES).map(Target::Unix);
+        let kind = "direct-streamlocal@openssh.com";
+        self.forward(channel, kind, to, None, reply, session);
+        Ok(())
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        id: ChannelId,
+        _max_packet_size: u32,
+        _window_size: u32,
         _session: &mut Session,
     ) -> Result<(), TransportError> {
-        self.refuse_channel(channel.id(), reply, "direct-streamlocal@openssh.com")
-            .await
+        // What the client sends now is kept for the task that opened it.
+        self.shared.opened(id);
+        Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, TransportError> {
+        let Some(address) = within(address, HOST_BYTES) else {
+            return Ok(false);
+        };
+        let wish = Wish::Tcp(address, *port);
+        let bound = self.shared.listen(session.handle(), wish).await;
+        if let Some(bound) = bound {
+            *port = bound.into();
+        }
+        Ok(bound.is_some())
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _session: &mut Session,
+    ) -> Result<bool, TransportError> {
+        let wish = within(address, HOST_BYTES).map(|address| Wish::Tcp(address, port));
+        Ok(wish.is_some_and(|wish| self.shared.cancel(&wish)))
+    }
+
+    async fn streamlocal_forward(
+        &mut self,
+        socket_path: &str,
+        session: &mut Session,
+    ) -> Result<bool, TransportError> {
+        let Some(path) = within(socket_path, SOCKET_PATH_BYTES) else {
+            return Ok(false);
+        };
+        let bound = self.shared.listen(session.handle(), Wish::Unix(path)).await;
+        Ok(bound.is_some())
+    }
+
+    async fn cancel_streamlocal_forward(
+        &mut self,
+        socket_path: &str,
+        _session: &mut Session,
+    ) -> Result<bool, TransportError> {
+        let wish = within(socket_path, SOCKET_PATH_BYTES).map(Wish::Unix);
+        Ok(wish.is_some_and(|wish| self.shared.cancel(&wish)))
+    }
+
+    async fn agent_request(
+        &mut self,
+        channel: ChannelId,
+        session: &mut Session,
+    ) -> Result<bool, TransportError> {
+        let Some(of) = self.shared.channel(channel).filter(|of| of.is_idle()) else {
+            return Ok(false);
+        };
+        match self.shared.agent(session.handle()).await {
+            Some(path) => Ok(of.set_own("SSH_AUTH_SOCK", path)),
+            None => Ok(false),
+        }
     }
 
     async fn channel_close(
@@ -327,7 +445,12 @@ impl Handler for Callbacks {
         let Some(of) = self.shared.channel(channel) else {
             return Ok(());
         };
-        if of.is_idle() {
+        if of.is_forwarded {
+            // Its number may come again at once, and what has come of it is still to be delivered.
+            self.shared.forget(channel);
+            of.input.finish();
+            of.closed.notify_one();
+        } else if of.is_idle() {
             self.shared.close_idle(&of).await;
         } else {
             of.closed.notify_one();
@@ -577,6 +700,11 @@ fn name_of(signal: &Sig) -> &str {
         Sig::USR1 => "USR1",
         Sig::Custom(name) => name,
     }
+}
+
+/// What is longer than it can be is nothing: a part of it would be something else.
+fn within(text: &str, limit: usize) -> Option<String> {
+    (text.len() <= limit).then(|| text.to_owned())
 }
 
 /// RFC 4252 §5.4: lines of a banner end in CR LF; clients print it as it comes.

@@ -151,7 +151,8 @@ impl Input {
     fn due(&self, state: &mut Buffered, more: usize) -> u32 {
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         state.owed = state.owed.saturating_add(more);
-        if state.owed >= self.step {
+        // Who has said that nothing more comes needs none; and the channel's number may be another's by then.
+        if state.owed >= self.step && !state.eof {
             std::mem::take(&mut state.owed)
         } else {
             0
@@ -392,6 +393,16 @@ mod tests {
         assert_eq!(input.push(&[0; 300]), 0);
         assert_eq!(input.close(), 300);
         assert_eq!(input.push(&[0; 100]), 100);
+    }
+
+    #[test]
+    fn after_its_end_a_channel_is_not_credited() {
+        let input = Input::new(400);
+        input.open();
+        assert_eq!(input.push(&[0; 300]), 0);
+        input.finish();
+        assert_eq!(input.close(), 0);
+        assert_eq!(input.push(&[0; 100]), 0);
     }
 
     #[tokio::test]

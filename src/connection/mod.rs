@@ -11,6 +11,7 @@ mod authentication;
 mod channel;
 mod ending;
 mod extensions;
+mod forward;
 mod handler;
 mod io;
 mod keys;

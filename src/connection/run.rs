@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::algorithms;
 use super::channel::Channel;
 use super::ending::{End, Ending};
+use super::forward::Forwards;
 use super::handler::{Callbacks, TransportError};
 use super::keys::{Keys, KeysLink};
 use super::links::{AsyncLink, Slot};
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     permits: OnceLock<Permits>,
     /// Credentials that were shown.
     pub(super) attempts: AtomicU32,
+    pub(super) forwards: Forwards,
     channels: Mutex<BTreeMap<u32, Arc<Channel>>>,
     programs: Mutex<JoinSet<()>>,
     omitted: Mutex<Omitted>,
@@ -100,11 +102,21 @@ impl Shared {
     /// False where there are too many already.
     pub(super) fn remember(&self, channel: Arc<Channel>) -> bool {
         let mut channels = hold(&self.channels);
-        let fits = channels.len() < CHANNELS;
+        let sessions = channels.values().filter(|of| !of.is_forwarded);
+        let fits = sessions.count() < CHANNELS;
         if fits {
             channels.insert(channel.id.number(), channel);
         }
         fits
+    }
+
+    /// A forwarded channel, which is known from now on.
+    pub(super) fn opened(&self, id: ChannelId) -> Arc<Channel> {
+        let mut channels = hold(&self.channels);
+        let channel = channels
+            .entry(id.number())
+            .or_insert_with(|| Arc::new(Channel::forwarded(id, self.forwards.window_bytes)));
+        Arc::clone(channel)
     }
 
     pub(super) fn forget(&self, id: ChannelId) {
@@ -142,6 +154,8 @@ impl Shared {
         if of.put_on_record() {
             let event = Event::ChannelOpen {
                 kind: "session".to_owned(),
+                target: None,
+                origin: None,
             };
             let record = Record::new(event).outcome(Outcome::Good);
             self.reports.report(record.in_channel(of.number())).await;
@@ -310,6 +324,7 @@ async fn serve(start: Start, config: &FrontConfig, policy: &Policy) -> Result<()
         authenticated: Notify::new(),
         permits: OnceLock::new(),
         attempts: AtomicU32::new(0),
+        forwards: Forwards::new(&policy.ssh.limits),
         channels: Mutex::default(),
         programs: Mutex::default(),
         omitted: Mutex::default(),

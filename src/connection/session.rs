@@ -14,7 +14,7 @@ use super::hold;
 use super::keys::KeysLink;
 use super::links::{AsyncLink, Slot};
 use super::report::AuditLink;
-use crate::model::{ChannelNumber, Exit, RecordingMode, Usage};
+use crate::model::{ChannelNumber, Exit, Forwarding, RecordingMode, Usage};
 use crate::wire::{
     ConnectionToInit, ConnectionToWarden, InitToConnection, Link, LinkError, WardenToConnection,
 };
@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub(super) command: Option<String>,
     /// What its key sets.
     pub(super) environment: Vec<(String, String)>,
+    /// What it may forward.
+    pub(super) forwarding: Forwarding,
     outbox: mpsc::Sender<(ConnectionToInit, Vec<OwnedFd>)>,
     programs: Mutex<BTreeMap<ChannelNumber, Expected>>,
 }
@@ -101,6 +103,12 @@ impl Session {
         if self.outbox.try_send((message, Vec::new())).is_err() {
             tracing::debug!("session-init does not read: a message is lost");
         }
+    }
+
+    /// Starts the forwarder, which has `link`; false where session-init does not read.
+    pub(super) fn start_forwarder(&self, link: OwnedFd) -> bool {
+        let message = (ConnectionToInit::Forward, vec![link]);
+        self.outbox.try_send(message).is_ok()
     }
 
     /// What session-init says; false where it may not say that.
@@ -176,6 +184,7 @@ impl Warden {
                     recording: grant.recording,
                     command: grant.command,
                     environment: grant.environment,
+                    forwarding: grant.forwarding,
                     outbox,
                     programs: Mutex::default(),
                 });
@@ -266,6 +275,7 @@ mod tests {
             recording: RecordingMode::Off,
             command: None,
             environment: Vec::new(),
+            forwarding: Forwarding::default(),
             outbox,
             programs: Mutex::default(),
         });

@@ -89,7 +89,7 @@ impl Dial {
     }
 
     /// Has its turn to look its name up.
-    pub(super) fn look_up(&mut self, _now: Instant) -> Outcome {
+    pub(super) fn look_up(&mut self) -> Outcome {
         if let Step::Queued(host) = &self.step {
             match LookUp::begin(host) {
                 Ok(look_up) => self.step = Step::LookUp(look_up),
@@ -109,17 +109,17 @@ impl Dial {
     }
 
     /// When it must be looked at although nothing came.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Instant {
         let step = match &self.step {
             Step::Queued(_) | Step::LookUp(_) => self.deadline,
             Step::Connecting { until, .. } => *until,
             Step::Full { again, .. } => *again,
         };
-        Some(step.min(self.deadline))
+        step.min(self.deadline)
     }
 
     /// Goes on, since what it waits for is there.
-    pub(super) fn advance(&mut self, _now: Instant) -> Outcome {
+    pub(super) fn advance(&mut self) -> Outcome {
         match &mut self.step {
             Step::Queued(_) | Step::Full { .. } => Outcome::Pending,
             Step::LookUp(look_up) => match look_up.read() {

@@ -88,8 +88,7 @@ enum Of {
 impl Forwarder {
     /// Waits until there is something to do, and does it.
     fn turn(&mut self) -> Result<(), LinkError> {
-        let now = Instant::now();
-        self.begin_look_ups(now)?;
+        self.begin_look_ups()?;
         let ready = self.wait().map_err(LinkError::Socket)?;
         let now = Instant::now();
         let mut streams: BTreeMap<usize, Ready> = BTreeMap::new();
@@ -111,11 +110,11 @@ impl Forwarder {
             ready.is_none_or(|ready| stream.turn(ready))
         });
         for id in dials {
-            let outcome = self.dials.get_mut(&id).map(|dial| dial.advance(now));
+            let outcome = self.dials.get_mut(&id).map(|dial| dial.advance());
             self.settle(id, outcome)?;
         }
         let late: Vec<u32> = (self.dials.iter())
-            .filter(|(_, dial)| dial.next().is_some_and(|next| next <= now))
+            .filter(|(_, dial)| dial.next() <= now)
             .map(|(id, _)| *id)
             .collect();
         for id in late {
@@ -152,7 +151,7 @@ impl Forwarder {
         let mut set: Vec<PollFd<'_>> = (wanted.iter())
             .map(|(_, (fd, flags))| PollFd::new(*fd, *flags))
             .collect();
-        wait::each(&mut set, self.dials.values().filter_map(Dial::next).min())?;
+        wait::each(&mut set, self.dials.values().map(Dial::next).min())?;
         let all = wanted.iter().zip(&set);
         Ok(all
             .map(|((of, _), fd)| (*of, fd.revents().unwrap_or(PollFlags::POLLERR)))
@@ -243,7 +242,7 @@ impl Forwarder {
     }
 
     /// Looks names up, not too many at a time: each is a process.
-    fn begin_look_ups(&mut self, now: Instant) -> Result<(), LinkError> {
+    fn begin_look_ups(&mut self) -> Result<(), LinkError> {
         let running = self.dials.values().filter(|dial| dial.looks_up()).count();
         let next: Vec<u32> = (self.dials.iter())
             .filter(|(_, dial)| dial.is_queued())
@@ -251,7 +250,7 @@ impl Forwarder {
             .take(LOOK_UPS.saturating_sub(running))
             .collect();
         for id in next {
-            let outcome = self.dials.get_mut(&id).map(|dial| dial.look_up(now));
+            let outcome = self.dials.get_mut(&id).map(|dial| dial.look_up());
             self.settle(id, outcome)?;
         }
         Ok(())

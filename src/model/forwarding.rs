@@ -16,6 +16,12 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
+    /// Whether there is anything.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.local || self.remote || self.agent
+    }
+
     /// What of it is left to a key whose line permits so much.
     #[must_use]
     pub fn within(self, permits: &Permits) -> Self {

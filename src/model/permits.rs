@@ -50,6 +50,25 @@ impl Permits {
     }
 }
 
+impl Permits {
+    /// Whether forwarding from the client may lead there; none for a socket, which no `permitopen` names.
+    #[must_use]
+    pub fn may_open(&self, place: Option<(&str, u16)>) -> bool {
+        among(&self.open, place)
+    }
+
+    /// Whether forwarding to the client may listen there; none for a socket.
+    #[must_use]
+    pub fn may_listen(&self, place: Option<(&str, u16)>) -> bool {
+        among(&self.listen, place)
+    }
+}
+
+fn among(list: &[Endpoint], place: Option<(&str, u16)>) -> bool {
+    let named = place.is_some_and(|(host, port)| list.iter().any(|one| one.is(host, port)));
+    list.is_empty() || named
+}
+
 /// A host and a port, each of which may be any: `permitopen`, `permitlisten`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -104,6 +123,15 @@ impl Endpoint {
             host: "*".to_owned(),
             port: port_of(text)?,
         })
+    }
+}
+
+impl Endpoint {
+    /// Whether this host, as a client writes it, and this port are meant. Names are not looked up: sshd(8), `permitopen`.
+    #[must_use]
+    pub fn is(&self, host: &str, port: u16) -> bool {
+        let host = self.host == "*" || self.host.eq_ignore_ascii_case(host);
+        host && self.port.is_none_or(|own| own == port)
     }
 }
 

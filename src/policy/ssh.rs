@@ -54,6 +54,8 @@ pub struct Limits {
     pub unacknowledged_s: u64,
     pub failure_delay_ms: u64,
     pub offer_delay_ms: u64,
+    pub forwarded_channels: usize,
+    pub forward_listeners: usize,
 }
 
 /// `[penalties]`

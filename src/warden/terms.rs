@@ -19,6 +19,7 @@ const OF_CONNECTION: [&str; 5] = [
 pub(super) fn terms(policy: &Sandbox, grant: &Grant) -> Terms {
     Terms {
         terminal: grant.permits.pty,
+        forwards: grant.forwarding.any(),
         forced: grant.command.as_ref().map(|command| {
             let accepted = &policy.accepted_environment;
             let mut environment = policy.environment.clone();
@@ -74,6 +75,7 @@ mod tests {
             command: command.map(str::to_owned),
             environment: vec![("LC_TIME".to_owned(), "C".to_owned())],
             permits: Permits::all(),
+            forwarding: crate::model::Forwarding::default(),
         }
     }
 
@@ -119,10 +121,13 @@ mod tests {
             terms(&policy, &grant),
             Terms {
                 terminal: true,
+                forwards: false,
                 forced: None
             }
         );
         grant.permits.pty = false;
         assert!(!terms(&policy, &grant).terminal);
+        grant.forwarding.agent = true;
+        assert!(terms(&policy, &grant).forwards);
     }
 }

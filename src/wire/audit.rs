@@ -162,10 +162,13 @@ pub enum Event {
     },
     ChannelOpen {
         kind: String,
+        target: Option<Field>,
+        origin: Option<Field>,
     },
     ChannelRefuse {
         kind: Field,
         reason: String,
+        target: Option<Field>,
     },
     ChannelClose {
         bytes_in: u64,
@@ -174,6 +177,15 @@ pub enum Event {
     ChannelFolded {
         channels: u64,
         requests: u64,
+    },
+    ForwardOpen {
+        kind: String,
+        at: Option<Field>,
+    },
+    ForwardClose {
+        kind: String,
+        at: Option<Field>,
+        accepted: u64,
     },
     Pty {
         term: Field,
@@ -317,6 +329,8 @@ impl Event {
             Self::ChannelRefuse { .. } => "channel.refuse",
             Self::ChannelClose { .. } => "channel.close",
             Self::ChannelFolded { .. } => "channel.folded",
+            Self::ForwardOpen { .. } => "forward.open",
+            Self::ForwardClose { .. } => "forward.close",
             Self::Pty { .. } => "pty",
             Self::Resize { .. } => "resize",
             Self::Env { .. } => "env",

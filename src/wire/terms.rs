@@ -8,6 +8,8 @@ use super::message::Spawn;
 pub struct Terms {
     /// Whether programs may have a terminal.
     pub terminal: bool,
+    /// Whether there may be a forwarder.
+    pub forwards: bool,
     /// The one program that is started, if the login's key says so.
     pub forced: Option<Forced>,
 }
@@ -90,6 +92,7 @@ mod tests {
     fn terms() -> Terms {
         Terms {
             terminal: false,
+            forwards: false,
             forced: Some(Forced {
                 path: "/bin/bash".to_owned(),
                 arguments: vec![b"bash".to_vec(), b"-c".to_vec(), b"hassio info".to_vec()],
@@ -142,6 +145,7 @@ mod tests {
         assert!(with.hold(asked(&[], true)).unwrap().terminal);
         let free = Terms {
             terminal: true,
+            forwards: false,
             forced: None,
         };
         assert_eq!(
@@ -150,6 +154,7 @@ mod tests {
         );
         let without = Terms {
             terminal: false,
+            forwards: false,
             forced: None,
         };
         assert_eq!(without.hold(asked(&[], true)), None);

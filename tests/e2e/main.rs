@@ -21,6 +21,7 @@ mod conformance;
 mod escape;
 mod extensions;
 mod flood;
+mod forwarding;
 mod full_disk;
 mod harness;
 mod hostile;

@@ -60,12 +60,16 @@ pub fn describe(record: &Record) -> String {
             labelled("by session", record.member_text("by")),
             after(record, "duration_ms"),
         ]),
-        "channel.open" => format!("channel opened: {}", record.member_text("kind")),
-        "channel.refuse" => format!(
-            "REFUSED: channel {}: {}",
-            record.member_text("kind"),
-            record.member_text("reason")
-        ),
+        "channel.open" => join([
+            format!("channel opened: {}", record.member_text("kind")),
+            named("to", record, "target"),
+            named("from", record, "origin"),
+        ]),
+        "channel.refuse" => {
+            let to = labelled(" to", record.member_text("target"));
+            let (kind, reason) = (record.member_text("kind"), record.member_text("reason"));
+            format!("REFUSED: channel {kind}{to}: {reason}")
+        }
         "channel.close" => format!(
             "channel closed: {} in, {} out",
             size(record, "bytes_in"),
@@ -76,6 +80,15 @@ pub fn describe(record: &Record) -> String {
             count(record, "channels"),
             count(record, "requests")
         ),
+        "forward.open" => join([
+            format!("listens: {}", record.member_text("kind")),
+            named("at", record, "at"),
+        ]),
+        "forward.close" => join([
+            format!("listens no more: {}", record.member_text("kind")),
+            named("at", record, "at"),
+            format!("({} came)", count(record, "accepted")),
+        ]),
         "pty" => format!("terminal {} {}", record.member_text("term"), window(record)),
         "resize" => format!("terminal is now {}", window(record)),
         "env" => match record.member(&["value"]).and_then(Value::as_str) {
@@ -410,6 +423,9 @@ mod tests {
             "user",
             "fingerprint",
             "kind",
+            "target",
+            "origin",
+            "at",
             "term",
             "name",
             "value",
@@ -446,6 +462,8 @@ mod tests {
             "channel.refuse",
             "channel.close",
             "channel.folded",
+            "forward.open",
+            "forward.close",
             "pty",
             "resize",
             "env",

@@ -92,7 +92,10 @@ pub fn what_a_forced_command_leaves() -> Proved {
 
 /// Programs, terminals, variables, signals, files, and what is refused of a client that has logged in.
 pub fn what_clients_do() -> Proved {
-    let mut server = Server::start();
+    let mut server = Server::with(Setup {
+        options: json!({ "forwarding": ["local", "remote"] }),
+        ..Setup::default()
+    });
     let key = fingerprint(&server, "key");
     let mut ssh = server.ssh();
     ssh.args([
@@ -124,6 +127,16 @@ pub fn what_clients_do() -> Proved {
     let mut forward = server.ssh();
     forward.args(["-W", "127.0.0.1:1", "root@127.0.0.1"]);
     assert_eq!(finish(forward).code(), 255);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let reached = listener.local_addr().unwrap().to_string();
+    let mut forward = server.ssh();
+    forward.args(["-W", &reached, "root@127.0.0.1"]);
+    let answering = std::thread::spawn(move || drop(listener.accept().unwrap()));
+    assert_eq!(finish(forward).code(), 0);
+    answering.join().unwrap();
+    let mut forward = server.ssh();
+    forward.args(["-R", "0:127.0.0.1:1", "root@127.0.0.1", "--", "true"]);
+    assert_eq!(finish(forward).code(), 0);
 
     let flood = "
 for n in range(100):
@@ -141,7 +154,7 @@ for n in range(50):
 c.close(); print('ok')
 ";
     run_python(&server, &format!("{PARAMIKO}{many}"));
-    closed(&server, 9);
+    closed(&server, 11);
     assert!(server.stop().success());
 
     let trail = Trail::of(&server);
@@ -257,7 +270,22 @@ c.close(); print('ok')
     trail.has(
         "channel.refuse",
         json!(false),
-        json!({"kind": "direct-tcpip", "reason": "<text>"}),
+        json!({"kind": "direct-tcpip", "target": "127.0.0.1:1", "reason": "<text>"}),
+    );
+    trail.has(
+        "channel.open",
+        json!(true),
+        json!({"kind": "direct-tcpip", "target": reached, "origin": "<text>"}),
+    );
+    trail.has(
+        "forward.open",
+        json!(true),
+        json!({"kind": "tcpip-forward", "at": "<text>"}),
+    );
+    trail.has(
+        "forward.close",
+        Value::Null,
+        json!({"kind": "tcpip-forward", "at": "<text>", "accepted": "<n>"}),
     );
     trail.has(
         "channel.folded",

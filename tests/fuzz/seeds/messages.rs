@@ -385,6 +385,7 @@ fn of_broker_and_init() {
     message("ConnectionToInit", "Spawn", &spawn);
     let terms = Terms {
         terminal: false,
+        forwards: false,
         forced: Some(Forced {
             path: "/bin/bash".to_owned(),
             arguments: vec![b"bash".to_vec(), b"-c".to_vec(), b"hassio info".to_vec()],

@@ -205,6 +205,8 @@ pub(super) fn of_a_session() -> Vec<(Option<bool>, Event)> {
             Some(true),
             Event::ChannelOpen {
                 kind: "session".to_owned(),
+                target: None,
+                origin: None,
             },
         ),
         (
@@ -212,6 +214,30 @@ pub(super) fn of_a_session() -> Vec<(Option<bool>, Event)> {
             Event::ChannelRefuse {
                 kind: "direct-tcpip".to_owned(),
                 reason: "forwarding is not offered".to_owned(),
+                target: Some("localhost:80".to_owned()),
+            },
+        ),
+        (
+            Some(true),
+            Event::ChannelOpen {
+                kind: "direct-tcpip".to_owned(),
+                target: Some("[::1]:8123".to_owned()),
+                origin: Some("127.0.0.1:50022".to_owned()),
+            },
+        ),
+        (
+            Some(true),
+            Event::ForwardOpen {
+                kind: "tcpip-forward".to_owned(),
+                at: Some("localhost:40001".to_owned()),
+            },
+        ),
+        (
+            None,
+            Event::ForwardClose {
+                kind: "tcpip-forward".to_owned(),
+                at: Some("localhost:40001".to_owned()),
+                accepted: 2,
             },
         ),
         (

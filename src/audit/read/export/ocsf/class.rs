@@ -54,6 +54,7 @@ impl Class {
             // The logon was the attempt that went well: it is counted once.
             "session.open" => Self::Ssh,
             "channel.open" | "channel.refuse" | "channel.close" | "channel.folded" => Self::Ssh,
+            "forward.open" | "forward.close" => Self::Ssh,
             "pty" | "resize" | "env" | "signal" => Self::Ssh,
             "shell" | "exec" | "subsystem" | "exec.end" => Self::Process,
             "sftp.op" => Self::FileSystem,
