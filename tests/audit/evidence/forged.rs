@@ -240,10 +240,11 @@ fn a_server_that_works_meanwhile_is_no_fault() {
                 let facts = facts();
                 opened(server.open(&facts), facts.sid);
                 closed(server.close(facts.sid), facts.sid);
+                std::thread::sleep(std::time::Duration::from_millis(5));
             }
         });
         let mut wrong = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..8 {
             let report = directory.verify();
             if report.exit_code() != 0 {
                 wrong.push(report.to_text());

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::harness::{Server, Setup, eventually, finish};
 
 mod away;
+mod keys;
 mod local;
 mod remote;
 
