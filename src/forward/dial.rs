@@ -220,3 +220,23 @@ fn is_own(socket: BorrowedFd<'_>) -> bool {
 pub(super) fn number(errno: Errno) -> i32 {
     errno as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_ends_at_its_limit_whatever_it_waits_for() {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["a.name", "127.0.0.1"] {
+            let host = host.to_owned();
+            let (mut dial, outcome) = Dial::begin(Target::Tcp { host, port }, deadline);
+            assert!(matches!(outcome, Outcome::Pending));
+            assert!(dial.next() <= deadline);
+            let late = dial.late(deadline);
+            assert!(matches!(late, Outcome::Failed(ForwardFault::TimedOut)));
+        }
+    }
+}

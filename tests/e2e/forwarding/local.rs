@@ -200,3 +200,34 @@ threading.Thread(target=accept,args=(t,)).start(); accept(u)'";
         }
     });
 }
+
+#[test]
+fn a_connection_has_so_many_channels_and_listeners_and_no_more() {
+    let server = forwarding(json!(["local", "remote"]));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, local) = (listener.local_addr().unwrap().port(), free_port());
+    let _tunnel = tunnel(&server, &["-L", &format!("{local}:127.0.0.1:{port}")]);
+    let held: Vec<_> = (0..64)
+        .map(|_| (connect(local), listener.accept().unwrap().0))
+        .collect();
+    let mut answer = Vec::new();
+    connect(local).read_to_end(&mut answer).ok();
+    let refused = eventually("it is on record", || {
+        server.records_of("channel.refuse").pop()
+    });
+    assert_eq!(refused["d"]["reason"], "more than 64 forwarded channels");
+    drop(held);
+    eventually("there is room again", || {
+        let _near = connect(local);
+        listener.set_nonblocking(true).unwrap();
+        listener.accept().ok()
+    });
+    let mut ssh = server.talking_ssh();
+    for to in 1..=17 {
+        ssh.args(["-R", &format!("0:127.0.0.1:{to}")]);
+    }
+    ssh.args(["root@127.0.0.1", "--", "true"]);
+    let done = finish(ssh);
+    let failed = done.stderr.matches("remote port forwarding failed").count();
+    assert_eq!((done.code(), failed), (0, 1), "{done:?}");
+}

@@ -168,4 +168,7 @@ fn echo_at(path: &str) -> String {
     format!("python3 -c '{ECHO_AT}' {path}")
 }
 
+/// How long a refusal may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
 const PAUSE: Duration = Duration::from_millis(50);
