@@ -117,6 +117,7 @@ pub(super) fn download(context: &Context, given: &Given<'_>) -> Result<(), CliEr
             let opened = open(context, given, request()?)?;
             let copied =
                 copy(context, opened, &mut io::stdout().lock(), 0).map_err(Copy::into_error)?;
+            is_all(copied, None)?;
             note(&format!("{} written", shown_bytes(copied)));
             Ok(())
         }
@@ -143,7 +144,15 @@ pub(super) fn download(context: &Context, given: &Given<'_>) -> Result<(), CliEr
 
 /// Asks for all of a backup.
 fn open(context: &Context, given: &Given<'_>, request: Request) -> Result<Streamed, CliError> {
-    checked(context, given, context.client.stream(request)?)
+    let opened = context.client.stream(request)?;
+    if opened.status() == 206 {
+        return Err(CliError::Unexpected {
+            status: 206,
+            what: "a part of it, where all of it was asked for".to_owned(),
+            effect: Effect::Looks,
+        });
+    }
+    checked(context, given, opened)
 }
 
 /// An answer that is a backup, and nothing else that comes with a good status: a page to log in, for example.
@@ -182,10 +191,13 @@ fn into_special(
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(path).map_err(failed("open"))?;
-    let copied = copy(context, opened, &mut file, 0).map_err(|error| match error {
-        Copy::Write(source) => failed("write")(source),
-        Copy::Read(error) => error,
-    })?;
+    let copied = copy(context, opened, &mut file, 0)
+        .map_err(|error| match error {
+            Copy::Write(source) => failed("write")(source),
+            Copy::Read(error) => error,
+        })
+        .and_then(|copied| is_all(copied, None))
+        .inspect_err(|_| note(&format!("{} has only what came", path.display())))?;
     written(copied, path);
     Ok(())
 }
@@ -250,7 +262,20 @@ fn into_file(
         }
     })?;
     synced.map_err(|source| part.failed("write", source))?;
+    is_all(copied, part.length())?;
     finish(part, path, copied)
+}
+
+/// A file that ends, well or not, before it is all there is none.
+fn is_all(copied: u64, length: Option<u64>) -> Result<u64, CliError> {
+    if copied > 0 && length.is_none_or(|length| length == copied) {
+        return Ok(copied);
+    }
+    let whole = length.map_or_else(|| "a backup".to_owned(), shown_bytes);
+    Err(CliError::BrokeOff {
+        cause: format!("it ended after {} of {whole}", shown_bytes(copied)),
+        effect: Effect::Looks,
+    })
 }
 
 /// Gives a download that is whole its name.

@@ -74,6 +74,11 @@ pub(super) fn copy(context: &Context, given: &Given<'_>) -> Result<(), CliError>
             return Err(CliError::Failed("the log ends again and again".to_owned()));
         }
         let known = printed.range(From::Tail).is_some();
+        let from = match known {
+            true if printed.repeats_itself() => From::Place,
+            true => From::Tail,
+            false => From::End,
+        };
         if !std::mem::replace(&mut said, true) {
             note(match known {
                 true => "the log broke off; going on from the last line",
@@ -89,10 +94,7 @@ pub(super) fn copy(context: &Context, given: &Given<'_>) -> Result<(), CliError>
             }
             None => Ok(Fit::No),
         };
-        ended = match known {
-            true => go_on(From::Tail),
-            false => go_on(From::End),
-        };
+        ended = go_on(from);
         // Entries of very many lines are between: all since the place, once more.
         if let Ok(Fit::No) = ended {
             ended = go_on(From::Place);

@@ -95,8 +95,9 @@ pub const API_HEAD: Duration = Duration::from_secs(30);
 /// The longest JSON body of a request.
 pub const API_BODY_BYTES: usize = 1024 * 1024;
 
-/// How many values it may have: the options of an app have dozens, and each takes some hundred bytes once it is read.
-pub const API_BODY_NODES: usize = 20_000;
+/// How many values it may have: the options of an app have dozens, and each takes some hundred bytes, or several, once it is
+/// read. Sixteen calls of each of 64 sessions fit into the broker's memory.
+pub const API_BODY_NODES: usize = 2_000;
 
 /// A longer body is a large one, of which a session may have one at a time.
 pub const API_SMALL_BODY_BYTES: usize = 64 * 1024;

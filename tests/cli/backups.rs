@@ -675,3 +675,35 @@ fn a_backup_that_is_not_there_is_named_with_and_without_a_broker() {
         assert!(run.err.contains("there is no backup nosuch"), "{run:?}");
     }
 }
+
+#[test]
+fn what_ends_early_or_is_a_part_unasked_is_no_backup() {
+    // A rest that is shorter than what it is said to be of.
+    let calls = AtomicUsize::new(0);
+    let setup = Setup::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => cut(200, "ETag: \"v1\"\r\n", &data(1000), 400),
+        _ => with_headers(
+            206,
+            &[
+                ("Content-Type", TAR),
+                ("Content-Range", "bytes 400-999/1000"),
+                ("ETag", "\"v1\""),
+            ],
+            &[0; 10],
+        ),
+    });
+    assert_eq!(setup.hassio("backups download x").code, Some(4));
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.err.contains("ended after 410 B of"), "{run:?}");
+    assert!(!setup.path("x.tar").exists() && setup.path("x.tar.part").exists());
+    for (status, body) in [(206, &b"part"[..]), (200, b"")] {
+        let headers = [("Content-Type", TAR), ("Content-Range", "bytes 50-53/100")];
+        let setup = Setup::new(move |_| with_headers(status, &headers, body));
+        for more in ["", " -o -"] {
+            let run = setup.hassio(&format!("backups download x{more}"));
+            assert_eq!(run.code, Some(4), "{status}{more}: {run:?}");
+            assert!(!setup.path("x.tar").exists());
+        }
+    }
+}

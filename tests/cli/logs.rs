@@ -72,6 +72,43 @@ fn followed(cuts: &'static [usize], lines: fn(usize) -> usize) -> (Setup, Vec<St
     (setup, seen)
 }
 
+/// An entry of many lines, then many that are the same, then one that is not.
+#[test]
+fn lines_that_repeat_each_other_are_counted_from_the_place() {
+    let text = |entry: usize| match entry {
+        1 => (0..40).map(|line| format!("trace {line}\n")).collect(),
+        340 => "MARK\n".to_owned(),
+        _ => "ping\n".to_owned(),
+    };
+    let calls = AtomicUsize::new(0);
+    let setup = Setup::new(move |request| {
+        let end = match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => 300,
+            _ => 340,
+        };
+        let (first, mut steps) = journal(request, end, 1);
+        steps.truncate(1);
+        steps.extend((first..=end).map(|entry| chunk(text(entry).as_bytes())));
+        steps.push(if end == 340 { Step::Hold } else { Step::Close });
+        steps
+    });
+    let mut child = setup.command("core logs -f").start();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut pings = 0;
+    loop {
+        let mut line = String::new();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "it ended");
+        match line.as_str() {
+            "ping\n" => pings += 1,
+            "MARK\n" => break,
+            _ => {}
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(pings, 338);
+}
+
 #[test]
 fn entries_of_several_lines_are_neither_lost_nor_repeated_at_a_cut() {
     let cases: [fn(usize) -> usize; 4] = [

@@ -82,6 +82,11 @@ impl Part {
         Some((format!("bytes={}-", self.had), validator.to_owned()))
     }
 
+    /// How long all of it is, if the server said so.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.whole.as_ref()?.length
+    }
+
     /// Whether it is all there: who was interrupted may have had no time to rename it.
     pub(super) fn is_whole(&self) -> bool {
         let length = self.whole.as_ref().and_then(|whole| whole.length);

@@ -108,7 +108,7 @@ pub(super) const GENERAL: &[Node] = &[
     node("jobs reset", "Go back to the usual settings").asks(&[post("/jobs/reset")]),
     node("jobs wait", "Wait until a job is done")
         .more(
-            "Shows how far it is. Ends with 1 if the job failed, and with 0 and `outcome: unknown` if the Supervisor forgot it as it ended.\n\
+            "Shows how far it is. Ends with 1 if the job failed, and with 0 and `outcome: unknown` if the Supervisor forgot it as it ended. One that it has forgotten before the first look is an unknown one, which ends with 1 as well.\n\
                \n\
                Example: hassio jobs wait $(hassio backups new --background --query .job_id)",
         )

@@ -90,6 +90,16 @@ impl Lines {
         Some(format!("entries={place}:{skip}:"))
     }
 
+    /// Whether the lines that are known repeat each other so that where one goes on cannot be told from them: an app that
+    /// prints the same again and again.
+    pub(in crate::cli) fn repeats_itself(&self) -> bool {
+        let known: Vec<u64> = self.tail.iter().rev().take(self.known()).copied().collect();
+        (1..=known.len() / 2).any(|shift| {
+            let shifted = known.get(shift..).unwrap_or_default();
+            known.iter().zip(shifted).all(|(one, other)| one == other)
+        })
+    }
+
     /// How many of the lines since the place are known again.
     fn known(&self) -> usize {
         self.tail.len().min(self.count)
