@@ -62,11 +62,14 @@ pub(super) fn run(store: &Store, ahead: u64, boot: impl Fn(u64) -> String) -> Fo
     let marked = mark
         .as_ref()
         .and_then(|mark| Store::segment_number(&mark.id));
-    let last = store
-        .segments()
-        .ok()
-        .and_then(|numbers| numbers.last().copied());
-    let ledger = last.map_or_else(Ledger::new, |number| {
+    let numbers = store.segments().unwrap_or_default();
+    let last = numbers.last().copied();
+    // One that a full disk left empty says nothing: the one before it does.
+    let mut numbers = numbers.into_iter().rev().peekable();
+    while let Some(number) = numbers.next_if(|number| is_left_empty(store, *number)) {
+        tracing::warn!(number, "a segment of the ledger is empty");
+    }
+    let ledger = numbers.next().map_or_else(Ledger::new, |number| {
         let mark = mark.clone().filter(|_| marked == Some(number));
         mend_ledger(store, number, mark.as_ref(), &mut events)
     });
@@ -99,6 +102,10 @@ pub(super) fn run(store: &Store, ahead: u64, boot: impl Fn(u64) -> String) -> Fo
         later,
         events,
     }
+}
+
+fn is_left_empty(store: &Store, number: u64) -> bool {
+    store.length(&Store::segment_id(number)) == Some(0)
 }
 
 /// What a session that was marked as open has left.

@@ -385,3 +385,30 @@ fn a_start_on_a_full_disk_follows_the_chain_and_mends_when_there_is_room() {
         assert_eq!(code, 13, "{said}");
     }
 }
+
+#[test]
+fn a_segment_that_a_full_disk_left_empty_is_passed_over() {
+    let (directory, server) = {
+        let directory = Directory::new();
+        let server = Server::start(&directory);
+        (directory, server)
+    };
+    server.server_start();
+    let facts = facts();
+    opened(server.open(&facts), facts.sid);
+    closed(server.close(facts.sid), facts.sid);
+    server.stop();
+    // As two starts leave them that could not write anything.
+    for number in [2, 3] {
+        fs::write(directory.0.join(format!("ledger/00000{number}.jsonl")), "").unwrap();
+    }
+    let server = Server::start(&directory);
+    server.server_start();
+    server.stop();
+    assert!(
+        directory
+            .files()
+            .contains(&"ledger/000004.jsonl".to_owned())
+    );
+    directory.must_be("with empty segments", 0, "");
+}

@@ -43,13 +43,13 @@ pub(super) struct Expiry {
     /// The hash of its last record.
     pub(super) head: Head,
     /// What began after this was too young for it.
-    limit: Option<Timestamp>,
+    limit: Timestamp,
 }
 
 impl Expiry {
     /// Whether a session that began then was too young. Of a segment of the ledger nothing that is left tells its age.
     pub(super) fn is_early(&self, at: Timestamp) -> bool {
-        self.limit.is_some_and(|limit| at > limit)
+        at > self.limit
     }
 }
 
@@ -91,6 +91,8 @@ struct Walk<'w> {
     floor: Option<Timestamp>,
     /// The boot of the machine.
     boot: String,
+    /// What is said to have expired since the last checkpoint, and when.
+    expiring: Vec<(String, Timestamp)>,
     /// Records of the whole ledger that a checkpoint signs, itself included.
     signed: u64,
     /// The place that the note from outside speaks of.
@@ -112,6 +114,7 @@ impl Walk<'_> {
         let mut next = 1;
         let mut before: Option<Head> = Some(chain::START);
         let mut last: Option<(u64, FileReport)> = None;
+        let highest = numbers.last().copied();
         for number in numbers {
             if number > next {
                 gaps.extend(next..number.min(next.saturating_add(GAPS)));
@@ -122,10 +125,12 @@ impl Walk<'_> {
             let first = before.map_or(First::Anything, First::Follows);
             let read = self.segment(directory, number, first, gap, report);
             // One fault is reported once: after it the next segment is judged by itself.
-            before = read
-                .as_ref()
-                .filter(|read| read.broken.is_none())
-                .map(|read| read.head);
+            let whole = read.as_ref().filter(|read| read.broken.is_none());
+            before = whole.and_then(|read| match read.records {
+                // A full disk left it empty.
+                0 => before,
+                _ => Some(read.head),
+            });
             self.base = before
                 .and(self.base)
                 .and_then(|base| read.as_ref().map(|read| base.saturating_add(read.records)));
@@ -147,7 +152,10 @@ impl Walk<'_> {
         for gap in gaps {
             self.gap(root, gap, report);
         }
-        self.end(root, last, report);
+        // What could not be read is reported already.
+        if last.as_ref().map(|(number, _)| *number) == highest {
+            self.end(root, last, report);
+        }
         for (name, id) in others {
             aside(directory, &name, &id, &self.learnt, report);
         }
@@ -284,10 +292,16 @@ impl Walk<'_> {
             "checkpoint" => self.checkpoint(id, at, record, report),
             "expire" => {
                 if let Some(head) = chain::from_text(record.text("head").as_bytes()) {
-                    let limit = moment(record.value).and_then(|at| at.checked_sub(YOUNG).ok());
-                    let expiry = Expiry { head, limit };
                     let file = record.text("file").to_owned();
-                    self.learnt.expired.insert(file, expiry);
+                    // One of a time that has not come, or of none, lets nothing expire.
+                    let at =
+                        moment(record.value).filter(|at| !is_long_before(Timestamp::now(), *at));
+                    let at = at.unwrap_or(Timestamp::MIN);
+                    self.expiring.push((file.clone(), at));
+                    let limit = at.checked_sub(YOUNG).unwrap_or(Timestamp::MIN);
+                    let before = self.learnt.expired.get(&file).map(|before| before.limit);
+                    let limit = before.map_or(limit, |before| before.min(limit));
+                    self.learnt.expired.insert(file, Expiry { head, limit });
                 }
             }
             "recording.delete" => {
@@ -367,7 +381,13 @@ impl Walk<'_> {
             return report.find(What::NotSigned, id, seq, &expected, &found);
         }
         report.checkpoints += 1;
-        self.floor = moment(record.value).max(self.floor);
+        let made = moment(record.value);
+        self.floor = made.max(self.floor);
+        for (file, expired) in std::mem::take(&mut self.expiring) {
+            if made.is_some_and(|made| is_long_before(made, expired)) {
+                report.find(What::Early, &file, seq, "", &expired.to_string());
+            }
+        }
         report.signed_at = record
             .value
             .get("ts")

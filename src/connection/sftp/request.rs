@@ -164,7 +164,9 @@ impl Request {
             to,
             attributes: None,
         };
+        // sftp-server lets a text end with a NUL, and does not count it.
         let name = fields.string()?;
+        let name = name.strip_suffix(b"\0").unwrap_or(name);
         Some(match name {
             b"posix-rename@openssh.com" => {
                 let from = kept(fields.string()?);
@@ -187,10 +189,12 @@ impl Request {
             }
             b"fsync@openssh.com" => look_open("fsync", fields)?,
             b"fstatvfs@openssh.com" => look_open("fstatvfs", fields)?,
-            name => Self::Look {
+            name if LOOKS.contains(&name) => Self::Look {
                 op: "extended",
                 path: kept(name),
             },
+            // What it does nobody here knows: it may change something.
+            name => change("extended", kept(name), None),
         })
     }
 
@@ -208,6 +212,15 @@ impl Request {
         }
     }
 }
+
+/// Extensions that change nothing.
+const LOOKS: [&[u8]; 5] = [
+    b"statvfs@openssh.com",
+    b"limits@openssh.com",
+    b"expand-path@openssh.com",
+    b"home-directory",
+    b"users-groups-by-id@openssh.com",
+];
 
 fn set_by_name(fields: &mut Fields<'_>) -> Option<Request> {
     let path = kept(fields.string()?);
@@ -241,7 +254,7 @@ pub(super) const TOO_LONG: usize = 257;
 
 /// A path, as much of it as is recorded, and a byte more where it is cut.
 fn kept(path: &[u8]) -> Vec<u8> {
-    first(path, PATH + 1)
+    first(path.strip_suffix(b"\0").unwrap_or(path), PATH + 1)
 }
 
 fn first(text: &[u8], most: usize) -> Vec<u8> {

@@ -666,3 +666,39 @@ fn no_bytes_make_it_stumble_or_grow() {
         assert!(matches!(last.event, Event::SftpSummary(_)));
     }
 }
+
+#[test]
+fn an_extension_is_known_by_its_name_with_a_nul_too_and_one_that_is_not_may_change_something() {
+    let mut watch = Watch::new();
+    let extension = |id, name: &str| Packet::new(kind::EXTENDED, id).text(name);
+    for packet in [
+        extension(1, "posix-rename@openssh.com\0")
+            .text("/config/a\0")
+            .text("/config/b"),
+        extension(2, "hardlink@openssh.com\0")
+            .text("/config/b")
+            .text("/config/c"),
+        extension(3, "statvfs@openssh.com\0").text("/config"),
+        extension(4, "new@example.com").text("/config"),
+    ] {
+        sent(&mut watch, &packet.bytes());
+    }
+    for id in 1..=4 {
+        watch.server_sent(&status(id, 0));
+    }
+    let seen: Vec<_> = ops(watch.records())
+        .into_iter()
+        .map(|op| (op.op, op.path, op.to))
+        .collect();
+    let row = |op: &str, path: &str, to: Option<&str>| {
+        (op.to_owned(), path.to_owned(), to.map(str::to_owned))
+    };
+    assert_eq!(
+        seen,
+        [
+            row("rename", "/config/a", Some("/config/b")),
+            row("link", "/config/c", Some("/config/b")),
+            row("extended", "new@example.com", None),
+        ]
+    );
+}

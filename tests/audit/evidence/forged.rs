@@ -153,16 +153,23 @@ fn a_young_session_does_not_expire() {
         chain::text(&tamper::head(&directory.0, gone)),
     );
     let last = directory.everything(&ledger).pop().unwrap();
-    for reason in ["age", "space"] {
+    let now = jiff::Timestamp::now();
+    let later = now + jiff::SignedDuration::from_hours(9 * 24);
+    for (reason, ts) in [
+        ("age", last["ts"].as_str().unwrap().to_owned()),
+        ("space", last["ts"].as_str().unwrap().to_owned()),
+        ("age", later.to_string()),
+        ("age", "x".to_owned()),
+    ] {
         let mutant = directory.copy();
         let expire = format!(
-            "{{\"v\":1,\"seq\":0,\"ts\":{},\"mono\":{},\"boot\":{},\"type\":\"expire\",\"ok\":null,\"d\":{{\"file\":\"{gone}\",\
+            "{{\"v\":1,\"seq\":0,\"ts\":\"{ts}\",\"mono\":{},\"boot\":{},\"type\":\"expire\",\"ok\":null,\"d\":{{\"file\":\"{gone}\",\
              \"head\":\"{head}\",\"reason\":\"{reason}\",\"records\":{count}}}",
-            last["ts"], last["mono"], last["boot"]
+            last["mono"], last["boot"]
         );
         append(&mutant, &ledger, "ledger", &[expire]);
         fs::remove_file(mutant.0.join(gone)).unwrap();
-        mutant.must_be(reason, 11, &format!("early {gone}"));
+        mutant.must_be(&format!("{reason} {ts}"), 11, &format!("early {gone}"));
     }
 }
 
@@ -191,6 +198,19 @@ fn what_is_no_regular_file_is_none_and_holds_up_nobody() {
     replace("a folder", &unreadable, 1, &|path| {
         fs::create_dir(path).unwrap()
     });
+    // A folder that lies elsewhere.
+    for folder in ["sessions", "ledger"] {
+        let mutant = directory.copy();
+        let outside = std::env::temp_dir().join(format!("folder-{}", std::process::id()));
+        fs::rename(mutant.0.join(folder), &outside).unwrap();
+        symlink(&outside, mutant.0.join(folder)).unwrap();
+        let code = mutant.verify().exit_code();
+        assert_ne!(code, 0, "{folder}");
+        if let Some((theirs, said)) = tamper::documented(&mutant.0, None) {
+            assert_eq!(theirs, code, "{folder}: {said}");
+        }
+        fs::remove_dir_all(outside).unwrap();
+    }
     // Names that are no UTF-8.
     for (name, code) in [(&b"\xff.jsonl"[..], 1), (b"a\xff", 1)] {
         let mutant = directory.copy();
