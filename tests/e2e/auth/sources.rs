@@ -147,14 +147,17 @@ fn one_address_holds_half_of_what_has_not_logged_in_at_the_most() {
 #[test]
 fn one_address_makes_so_many_connections_in_a_time_and_no_more() {
     let server = with(json!({}));
-    let held = hold(&server, "127.0.0.2", 130);
+    // Two more come in with each second, so which ones do not is not known; the last of so many cannot all be among them.
+    let mut held = hold(&server, "127.0.0.2", 200);
     eventually("it is on record", || refused(&server, "too-fast"));
-    let done = from(&server, "127.0.0.2", "key");
-    assert_eq!(done.code(), 255, "{done:?}");
-    assert_eq!(
-        told(&server, "127.0.0.2"),
-        "Too many connections from this address: try again in a few seconds\r\n"
-    );
+    let told = held.iter_mut().rev().any(|stream| {
+        let limit = Some(Duration::from_millis(200));
+        stream.set_read_timeout(limit).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok();
+        text == "Too many connections from this address: try again in a few seconds\r\n"
+    });
+    assert!(told, "nobody was told");
     from(&server, "127.0.0.3", "key").good();
     drop(held);
 }
