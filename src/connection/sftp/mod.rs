@@ -4,6 +4,8 @@
 //! Requests are read before the server has them, and answers before the client has them. What cannot be followed is not let
 //! through: that is said, once, and the channel ends.
 
+mod answer;
+mod effect;
 mod file;
 mod observer;
 mod packet;
@@ -12,10 +14,12 @@ mod request;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use self::answer::{Answer, EOF, NOT_SUPPORTED, OK, word};
+use self::effect::{INTERRUPTED, NO_ANSWER, has_effect, named, unknown};
 use self::file::{Open, What};
 pub(super) use self::observer::{Observer, Refused};
-use self::packet::{Fields, HANDLE, Piece, Stop, Stream, Unreadable, kind};
-use self::request::{Attributes, Handle, Request, TOO_LONG, Write};
+use self::packet::{Fields, Piece, Stop, Stream, Unreadable, kind};
+use self::request::{Attributes, Change, Handle, Named, Request, Write};
 use crate::connection::report::Rate;
 use crate::model::escape;
 use crate::wire::{Event, Outcome, Record, SftpOp, SftpSummary};
@@ -35,17 +39,6 @@ const LOOKS: u64 = 10_000;
 const CHANGES: u64 = 40_000;
 /// A path in a record, in bytes; PATH_MAX.
 const PATH: usize = 4096;
-/// How much of a handle that stands for nothing known is in a record, in bytes.
-const NAMED: usize = 16;
-
-/// SSH_FX_OK, SSH_FX_EOF, SSH_FX_OP_UNSUPPORTED; draft §7.
-const OK: u32 = 0;
-const EOF: u32 = 1;
-const NOT_SUPPORTED: u32 = 8;
-/// What is said of a request whose answer never came: whether it was done is not known.
-const NO_ANSWER: &str = "no answer";
-/// What is said of what was never closed.
-const INTERRUPTED: &str = "interrupted";
 
 /// Follows one channel.
 #[derive(Debug)]
@@ -255,8 +248,9 @@ impl State {
             }
             (Answer::Data, Request::Read(handle, offset)) => self.reading = Some((handle, offset)),
             (Answer::Status(status), request) => self.status(request, status),
-            // What a look was answered with.
-            (Answer::Handle(_) | Answer::Data | Answer::Other, _) => {}
+            // Of a look that is nothing.
+            (Answer::Other, request) => self.status(request, OK),
+            (Answer::Handle(_) | Answer::Data, _) => {}
         }
         Ok(())
     }
@@ -303,35 +297,13 @@ impl State {
                 what: What::Directory,
                 ..
             } => self.op("list", &path, None, error),
-            Request::Change {
-                op,
-                path,
-                to,
-                attributes,
-            } => {
+            Request::Change(change) => {
                 self.totals.changes += u64::from(status == OK);
-                let flags = attributes.map(Attributes::words);
-                self.op_with(op, &path, to.as_deref(), error, flags);
+                self.change(&change, error);
             }
-            Request::ChangeOpen {
-                op,
-                handle,
-                to,
-                attributes,
-            } => {
-                self.totals.changes += u64::from(status == OK);
-                let to = to.map(|to| self.name_of(&to));
-                let flags = attributes.map(Attributes::words);
-                self.op_with(op, &self.name_of(&handle), to.as_deref(), error, flags);
-            }
-            Request::Look { op, path } => {
+            Request::Look { op, of } => {
                 if status != EOF && error.is_some() {
-                    self.op(op, &path, None, error);
-                }
-            }
-            Request::LookOpen { op, handle } => {
-                if status != EOF && error.is_some() {
-                    self.op(op, &self.name_of(&handle), None, error);
+                    self.op(op, &self.path_of(&of), None, error);
                 }
             }
         }
@@ -386,31 +358,11 @@ impl State {
                     let words = Some(flags.words());
                     self.op_with(flags.as_done(), &path, None, Some(NO_ANSWER), words);
                 }
-                Request::Change {
-                    op,
-                    path,
-                    to,
-                    attributes,
-                } => {
-                    let flags = attributes.map(Attributes::words);
-                    self.op_with(op, &path, to.as_deref(), Some(NO_ANSWER), flags);
-                }
-                Request::ChangeOpen {
-                    op,
-                    handle,
-                    to,
-                    attributes,
-                } => {
-                    let to = to.map(|to| self.name_of(&to));
-                    let flags = attributes.map(Attributes::words);
-                    let path = self.name_of(&handle);
-                    self.op_with(op, &path, to.as_deref(), Some(NO_ANSWER), flags);
-                }
+                Request::Change(change) => self.change(&change, Some(NO_ANSWER)),
                 Request::Write(_)
                 | Request::Read(..)
                 | Request::Open { .. }
-                | Request::Look { .. }
-                | Request::LookOpen { .. } => {}
+                | Request::Look { .. } => {}
             }
         }
         for (handle, bytes) in written {
@@ -421,10 +373,23 @@ impl State {
         }
     }
 
-    /// The path of what is open.
-    fn name_of(&self, handle: &[u8]) -> Vec<u8> {
-        let open = self.open.get(handle);
-        open.map_or_else(|| unknown(handle), |open| open.path.clone())
+    /// A change, and what became of it.
+    fn change(&mut self, change: &Change, error: Option<&str>) {
+        let path = self.path_of(&change.of);
+        let to = change.to.as_ref().map(|to| self.path_of(to));
+        let flags = change.attributes.map(Attributes::words);
+        self.op_with(change.op, &path, to.as_deref(), error, flags);
+    }
+
+    /// The path that a request means.
+    fn path_of(&self, named: &Named) -> Vec<u8> {
+        match named {
+            Named::Path(path) => path.clone(),
+            Named::Handle(handle) => {
+                let open = self.open.get(handle);
+                open.map_or_else(|| unknown(handle), |open| open.path.clone())
+            }
+        }
     }
 
     fn op(&mut self, op: &str, path: &[u8], to: Option<&[u8]>, error: Option<&str>) {
@@ -509,108 +474,8 @@ impl State {
     }
 }
 
-/// What the server says.
-#[derive(Debug)]
-enum Answer {
-    Status(u32),
-    Handle(Handle),
-    Data,
-    Other,
-}
-
-impl Answer {
-    /// None: it is shorter than its fields, or its handle longer than any may be.
-    fn read(kind: u8, mut fields: Fields<'_>) -> Option<Self> {
-        let longest = usize::try_from(HANDLE).unwrap_or(usize::MAX);
-        Some(match kind {
-            kind::STATUS => Self::Status(fields.u32()?),
-            kind::HANDLE => {
-                let handle = fields.string()?;
-                Self::Handle((handle.len() <= longest).then(|| handle.to_vec())?)
-            }
-            kind::DATA => Self::Data,
-            _ => Self::Other,
-        })
-    }
-
-    /// Whether that can be answered so.
-    fn fits(&self, request: &Request) -> bool {
-        match (self, request) {
-            (Self::Status(status), Request::Open { .. } | Request::Read(..)) => *status != OK,
-            (Self::Status(_), _)
-            | (Self::Handle(_), Request::Open { .. })
-            | (Self::Data, Request::Read(..))
-            | (Self::Other, Request::Look { .. } | Request::LookOpen { .. }) => true,
-            (Self::Handle(_) | Self::Data | Self::Other, _) => false,
-        }
-    }
-}
-
-fn named(op: &str, path: &[u8], to: Option<&[u8]>, error: Option<&str>) -> SftpOp {
-    SftpOp {
-        op: op.to_owned(),
-        path: escape(path, PATH),
-        to: to.map(|to| escape(to, PATH)),
-        flags: None,
-        bytes_read: None,
-        bytes_written: None,
-        read_blake3: None,
-        written_blake3: None,
-        duration_ms: None,
-        error: error.map(str::to_owned),
-    }
-}
-
-/// Whether something was changed or moved, or may have been: nothing that a client does in great number hides that.
-fn has_effect(op: &SftpOp) -> bool {
-    let moved = |bytes: Option<u64>| bytes.is_some_and(|bytes| bytes > 0);
-    let changes = !LOOKING.contains(&op.op.as_str());
-    let done = match op.error.as_deref() {
-        None | Some(NO_ANSWER | INTERRUPTED) => changes,
-        // sftp-server sets one after the other, whatever becomes of those before.
-        Some(_) => matches!(op.op.as_str(), "setstat" | "truncate") && several(op),
-    };
-    done || moved(op.bytes_read) || moved(op.bytes_written)
-}
-
-fn several(op: &SftpOp) -> bool {
-    op.flags.as_ref().is_some_and(|flags| flags.len() > 1)
-}
-
-/// What changes nothing by itself.
-const LOOKING: [&str; 12] = [
-    "open", "list", "read", "stat", "lstat", "fstat", "readdir", "readlink", "realpath", "fsync",
-    "fstatvfs", "extended",
-];
-
-/// What a handle is called that stands for nothing known.
-fn unknown(handle: &[u8]) -> Vec<u8> {
-    if handle.len() == TOO_LONG {
-        return b"(handle that is too long)".to_vec();
-    }
-    let first = handle.iter().take(NAMED);
-    let hex: String = first.map(|byte| format!("{byte:02x}")).collect();
-    format!("(handle {hex})").into_bytes()
-}
-
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-/// draft §7.
-fn word(status: u32) -> &'static str {
-    match status {
-        OK => "ok",
-        EOF => "end of file",
-        2 => "no such file",
-        3 => "permission denied",
-        4 => "failure",
-        5 => "bad message",
-        6 => "no connection",
-        7 => "connection lost",
-        NOT_SUPPORTED => "not supported",
-        _ => "unknown status",
-    }
 }
 
 #[cfg(test)]

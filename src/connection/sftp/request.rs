@@ -19,31 +19,39 @@ pub(super) enum Request {
     Close(Handle),
     Read(Handle, u64),
     Write(Write),
-    /// Changes something by name.
-    Change {
-        op: &'static str,
-        path: Vec<u8>,
-        to: Option<Vec<u8>>,
-        attributes: Option<Attributes>,
-    },
-    /// Changes something that is open.
-    ChangeOpen {
-        op: &'static str,
-        handle: Handle,
-        to: Option<Handle>,
-        attributes: Option<Attributes>,
-    },
+    Change(Change),
     /// Changes nothing; worth a record only if it is refused.
     Look {
         op: &'static str,
-        path: Vec<u8>,
-    },
-    /// The same with something that is open.
-    LookOpen {
-        op: &'static str,
-        handle: Handle,
+        of: Named,
     },
 }
+
+/// What a request is about.
+#[derive(Debug)]
+pub(super) enum Named {
+    Path(Vec<u8>),
+    /// Something that is open.
+    Handle(Handle),
+}
+
+/// Changes something.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) op: &'static str,
+    pub(super) of: Named,
+    pub(super) to: Option<Named>,
+    pub(super) attributes: Option<Attributes>,
+}
+
+impl Change {
+    /// Whether it is an extension that is not known, which may change something.
+    pub(super) fn is_extension(&self) -> bool {
+        self.op == EXTENDED
+    }
+}
+
+const EXTENDED: &str = "extended";
 
 /// Which attributes are to be set: the flags of ATTRS, draft §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +100,10 @@ impl Request {
         let kind = fields.u8()?;
         let id = fields.u32()?;
         let path = |fields: &mut Fields<'_>| fields.string().map(kept);
-        let change = |op, path, to| Self::Change {
+        let look = |op, path| Self::Look {
             op,
-            path,
-            to,
-            attributes: None,
+            of: Named::Path(path),
         };
-        let look = |op, path| Self::Look { op, path };
         let request = match kind {
             kind::OPEN => Self::Open {
                 path: path(&mut fields)?,
@@ -125,17 +130,8 @@ impl Request {
             kind::REMOVE => change("remove", path(&mut fields)?, None),
             kind::MKDIR => change("mkdir", path(&mut fields)?, None),
             kind::RMDIR => change("rmdir", path(&mut fields)?, None),
-            kind::SETSTAT => set_by_name(&mut fields)?,
-            kind::FSETSTAT => {
-                let handle = handle(&mut fields)?;
-                let attributes = Attributes(fields.u32()?);
-                Self::ChangeOpen {
-                    op: attributes.op(),
-                    handle,
-                    to: None,
-                    attributes: Some(attributes),
-                }
-            }
+            kind::SETSTAT => set(Named::Path(path(&mut fields)?), &mut fields)?,
+            kind::FSETSTAT => set(Named::Handle(handle(&mut fields)?), &mut fields)?,
             kind::RENAME => {
                 let from = path(&mut fields)?;
                 change("rename", from, Some(path(&mut fields)?))
@@ -158,12 +154,6 @@ impl Request {
     }
 
     fn extended(fields: &mut Fields<'_>) -> Option<Self> {
-        let change = |op, path, to| Self::Change {
-            op,
-            path,
-            to,
-            attributes: None,
-        };
         // sftp-server lets a text end with a NUL, and does not count it.
         let name = fields.string()?;
         let name = name.strip_suffix(b"\0").unwrap_or(name);
@@ -176,39 +166,43 @@ impl Request {
                 let from = kept(fields.string()?);
                 change("link", kept(fields.string()?), Some(from))
             }
-            b"lsetstat@openssh.com" => set_by_name(fields)?,
+            b"lsetstat@openssh.com" => set(Named::Path(kept(fields.string()?)), fields)?,
             b"copy-data" => {
                 let from = handle(fields)?;
                 let _offset_and_length = (fields.u64()?, fields.u64()?);
-                Self::ChangeOpen {
+                Self::Change(Change {
                     op: "copy",
-                    handle: from,
-                    to: Some(handle(fields)?),
+                    of: Named::Handle(from),
+                    to: Some(Named::Handle(handle(fields)?)),
                     attributes: None,
-                }
+                })
             }
             b"fsync@openssh.com" => look_open("fsync", fields)?,
             b"fstatvfs@openssh.com" => look_open("fstatvfs", fields)?,
             name if LOOKS.contains(&name) => Self::Look {
-                op: "extended",
-                path: kept(name),
+                op: "query",
+                of: Named::Path(kept(name)),
             },
-            // What it does nobody here knows: it may change something.
-            name => change("extended", kept(name), None),
+            name => change(EXTENDED, kept(name), None),
         })
     }
 
     /// How much memory its texts take.
     pub(super) fn bytes(&self) -> usize {
-        let length = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
         match self {
-            Self::Open { path, .. } | Self::Look { path, .. } => path.len(),
-            Self::Close(handle) | Self::Read(handle, _) | Self::LookOpen { handle, .. } => {
-                handle.len()
-            }
+            Self::Open { path, .. } => path.len(),
+            Self::Close(handle) | Self::Read(handle, _) => handle.len(),
             Self::Write(write) => write.handle.len(),
-            Self::Change { path, to, .. } => path.len() + length(to),
-            Self::ChangeOpen { handle, to, .. } => handle.len() + length(to),
+            Self::Change(Change { of, to, .. }) => of.len() + to.as_ref().map_or(0, Named::len),
+            Self::Look { of, .. } => of.len(),
+        }
+    }
+}
+
+impl Named {
+    fn len(&self) -> usize {
+        match self {
+            Self::Path(text) | Self::Handle(text) => text.len(),
         }
     }
 }
@@ -222,20 +216,29 @@ const LOOKS: [&[u8]; 5] = [
     b"users-groups-by-id@openssh.com",
 ];
 
-fn set_by_name(fields: &mut Fields<'_>) -> Option<Request> {
-    let path = kept(fields.string()?);
-    let attributes = Attributes(fields.u32()?);
-    Some(Request::Change {
-        op: attributes.op(),
-        path,
-        to: None,
-        attributes: Some(attributes),
+/// By name.
+fn change(op: &'static str, path: Vec<u8>, to: Option<Vec<u8>>) -> Request {
+    Request::Change(Change {
+        op,
+        of: Named::Path(path),
+        to: to.map(Named::Path),
+        attributes: None,
     })
 }
 
+fn set(of: Named, fields: &mut Fields<'_>) -> Option<Request> {
+    let attributes = Attributes(fields.u32()?);
+    Some(Request::Change(Change {
+        op: attributes.op(),
+        of,
+        to: None,
+        attributes: Some(attributes),
+    }))
+}
+
 fn look_open(op: &'static str, fields: &mut Fields<'_>) -> Option<Request> {
-    let handle = handle(fields)?;
-    Some(Request::LookOpen { op, handle })
+    let of = Named::Handle(handle(fields)?);
+    Some(Request::Look { op, of })
 }
 
 /// A handle; in place of one that is too long one that no server gave.
