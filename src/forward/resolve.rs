@@ -4,9 +4,6 @@ use std::ffi::CString;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::sys::{Errno, descriptor, process};
 use crate::wire::limits::HOST_BYTES;
 
@@ -19,7 +16,8 @@ const ADDRESSES: usize = 16;
 /// A name that is being looked up. Dropping it ends the look-up.
 #[derive(Debug)]
 pub(super) struct LookUp {
-    child: Pid,
+    /// Its pidfd: the number is reaped, and given again, before that.
+    child: OwnedFd,
     output: OwnedFd,
     answer: Vec<u8>,
 }
@@ -41,7 +39,7 @@ impl LookUp {
         descriptor::nonblocking(&output)?;
         match process::fork()? {
             Some(child) => Ok(Self {
-                child,
+                child: process::pidfd_of(child)?,
                 output,
                 answer: Vec::new(),
             }),
@@ -80,8 +78,8 @@ impl LookUp {
 
 impl Drop for LookUp {
     fn drop(&mut self) {
-        // Most often it has ended; it is reaped by the next turn.
-        kill(self.child, Signal::SIGKILL).ok();
+        // Most often it has ended, and is reaped.
+        process::kill(self.child.as_fd()).ok();
     }
 }
 

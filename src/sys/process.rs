@@ -145,6 +145,20 @@ pub fn fork() -> nix::Result<Option<Pid>> {
     }
 }
 
+/// The pidfd of a child that [`fork`] made and nobody has reaped; where there is none the child is ended. pidfd_open(2),
+/// Linux 5.3.
+///
+/// # Errors
+/// EMFILE or ENFILE at a limit.
+pub fn pidfd_of(child: Pid) -> nix::Result<OwnedFd> {
+    let number = rustix::process::Pid::from_raw(child.as_raw()).ok_or(Errno::ESRCH)?;
+    let pidfd = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty());
+    pidfd.map_err(|error| {
+        nix::sys::signal::kill(child, Signal::SIGKILL).ok();
+        errno(error)
+    })
+}
+
 /// linux/sched.h; not in libc for every target.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
