@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// in their mapped form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressBlock {
-    first: IpAddr,
+    /// Any in it.
+    address: IpAddr,
     bits: u32,
 }
 
@@ -25,9 +26,9 @@ impl FromStr for AddressBlock {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let first: IpAddr = address.parse().map_err(|_| AddressBlockError)?;
-        let first = first.to_canonical();
-        let all = width(first);
+        let address: IpAddr = address.parse().map_err(|_| AddressBlockError)?;
+        let address = address.to_canonical();
+        let all = width(address);
         let bits = match bits {
             None => all,
             Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => {
@@ -36,7 +37,7 @@ impl FromStr for AddressBlock {
             Some(_) => return Err(AddressBlockError),
         };
         (bits <= all)
-            .then_some(Self { first, bits })
+            .then_some(Self { address, bits })
             .ok_or(AddressBlockError)
     }
 }
@@ -44,20 +45,20 @@ impl FromStr for AddressBlock {
 impl From<IpAddr> for AddressBlock {
     /// The address alone.
     fn from(address: IpAddr) -> Self {
-        let first = address.to_canonical();
+        let address = address.to_canonical();
         Self {
-            first,
-            bits: width(first),
+            address,
+            bits: width(address),
         }
     }
 }
 
 impl fmt::Display for AddressBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bits == width(self.first) {
-            self.first.fmt(f)
+        if self.bits == width(self.address) {
+            self.address.fmt(f)
         } else {
-            write!(f, "{}/{}", self.first, self.bits)
+            write!(f, "{}/{}", self.address, self.bits)
         }
     }
 }
@@ -69,12 +70,18 @@ fn width(address: IpAddr) -> u32 {
     }
 }
 
-fn leading(address: IpAddr, bits: u32) -> u128 {
-    let (value, width) = match address {
-        IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
-        IpAddr::V6(address) => (address.to_bits(), 128),
-    };
-    value.checked_shr(width - bits).unwrap_or(0)
+/// The address with all bits after the first `bits` zero.
+fn masked(address: IpAddr, bits: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
 }
 
 impl AddressBlock {
@@ -82,8 +89,17 @@ impl AddressBlock {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        address.is_ipv4() == self.first.is_ipv4()
-            && leading(address, self.bits) == leading(self.first, self.bits)
+        address.is_ipv4() == self.address.is_ipv4()
+            && masked(address, self.bits) == masked(self.address, self.bits)
+    }
+
+    /// The same block, named by the first address in it.
+    #[must_use]
+    pub fn by_its_first(&self) -> Self {
+        Self {
+            address: masked(self.address, self.bits),
+            ..*self
+        }
     }
 }
 
@@ -146,6 +162,10 @@ mod tests {
         ] {
             assert_eq!(block(text).to_string(), text);
         }
+        assert_eq!(
+            block("192.0.2.129/25").by_its_first(),
+            block("192.0.2.128/25")
+        );
         assert_eq!(
             AddressBlock::from("::1".parse::<IpAddr>().unwrap()),
             block("::1/128")

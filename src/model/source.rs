@@ -1,8 +1,10 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::AddressBlock;
 
 /// Where a login may come from: patterns as `from` of sshd(8) has them, but for names of hosts, which are never looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +19,7 @@ struct Pattern {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Form {
-    /// A network, or one address.
-    Network { address: IpAddr, bits: u8 },
+    Block(AddressBlock),
     /// An address as a text, in which `*` stands for any characters and `?` for one.
     Text(String),
 }
@@ -86,10 +87,7 @@ impl fmt::Display for Sources {
             let comma = if i > 0 { "," } else { "" };
             let not = if pattern.negated { "!" } else { "" };
             match &pattern.form {
-                Form::Network { address, bits } if *bits == width(*address) => {
-                    write!(f, "{comma}{not}{address}")?;
-                }
-                Form::Network { address, bits } => write!(f, "{comma}{not}{address}/{bits}")?,
+                Form::Block(block) => write!(f, "{comma}{not}{block}")?,
                 Form::Text(text) => write!(f, "{comma}{not}{text}")?,
             }
         }
@@ -106,38 +104,24 @@ fn pattern(text: &str) -> Result<Pattern, SourcesError> {
         return Err(SourcesError::Empty);
     }
     let shown = || super::escape(text.as_bytes(), SHOWN_BYTES);
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits)),
-        None => (text, None),
-    };
-    let form = match (address.parse::<IpAddr>(), bits) {
-        (Ok(IpAddr::V6(address)), _) if address.to_ipv4_mapped().is_some() => {
+    let address = text.split_once('/').map_or(text, |(address, _)| address);
+    let form = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
             return Err(SourcesError::Mapped(shown()));
         }
-        (Ok(address), None) => Form::Network {
-            address,
-            bits: width(address),
-        },
-        (Ok(address), Some(bits)) => network(address, bits, shown)?,
-        (Err(_), _) if is_address_pattern(text) => Form::Text(text.to_ascii_lowercase()),
-        (Err(_), _) => return Err(SourcesError::Name(shown())),
+        Ok(_) => {
+            let block: AddressBlock = text.parse().map_err(|_| SourcesError::Bits(shown()))?;
+            let network = block.by_its_first();
+            if network != block {
+                // Which of the two was meant nobody can tell.
+                return Err(SourcesError::Host(shown(), network.to_string()));
+            }
+            Form::Block(block)
+        }
+        Err(_) if is_address_pattern(text) => Form::Text(text.to_ascii_lowercase()),
+        Err(_) => return Err(SourcesError::Name(shown())),
     };
     Ok(Pattern { negated, form })
-}
-
-fn network(address: IpAddr, bits: &str, shown: impl Fn() -> String) -> Result<Form, SourcesError> {
-    let digits = bits.bytes().all(|byte| byte.is_ascii_digit());
-    let bits = bits
-        .parse()
-        .ok()
-        .filter(|bits| digits && *bits <= width(address));
-    let bits = bits.ok_or_else(|| SourcesError::Bits(shown()))?;
-    let first = masked(address, bits);
-    if first != address {
-        // Which of the two was meant nobody can tell.
-        return Err(SourcesError::Host(shown(), format!("{first}/{bits}")));
-    }
-    Ok(Form::Network { address, bits })
 }
 
 /// Whether an address can look so: what has other letters, or none of the characters that set an address apart, is a name.
@@ -153,33 +137,10 @@ fn is_address_pattern(text: &str) -> bool {
     wild && (fourth || sixth)
 }
 
-fn width(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-/// The address with all bits after the first `bits` zero.
-fn masked(address: IpAddr, bits: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
-    }
-}
-
 impl Form {
     fn fits(&self, other: IpAddr) -> bool {
         match self {
-            Self::Network { address, bits } => {
-                address.is_ipv4() == other.is_ipv4() && masked(other, *bits) == *address
-            }
+            Self::Block(block) => block.contains(other),
             Self::Text(pattern) => fits(pattern.as_bytes(), other.to_string().as_bytes()),
         }
     }
