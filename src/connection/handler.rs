@@ -1,6 +1,8 @@
 //! What russh calls: who the client is, which `authentication` finds out, and what it wants. Nothing here waits for a
 //! session or a program; that is the programs' own tasks' business. But for requests to listen, remote forwarding and the
 //! agent: russh wants their answer here, and they wait for the session and its forwarder, with a limit.
+//!
+//! It is long since russh has all of it in one trait, whose implementation cannot be divided.
 
 use std::sync::Arc;
 

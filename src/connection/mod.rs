@@ -10,6 +10,7 @@ mod algorithms;
 mod authentication;
 mod channel;
 mod ending;
+mod exit;
 mod extensions;
 mod forward;
 mod handler;

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal as Kernel;
-use russh::Sig;
 use russh::server::Handle;
 use tokio::time::timeout;
 
 use super::channel::{self, Beginning, Channel};
 use super::ending::End;
+use super::exit::{self, Answer, KILLED};
 use super::io::{self, Meter, STDERR};
 use super::program::Wishes;
 use super::recorder::Tape;
@@ -447,10 +446,10 @@ impl Run {
     /// RFC 4254 §6.10. It cannot overtake output: all of it is in the same queue already, and within the window.
     async fn say_exit(&self, exit: Exit) {
         let (handle, id) = (&self.handle, self.channel.id);
-        let said = match answer(exit) {
+        let said = match exit::answer(exit) {
             Answer::Status(status) => handle.exit_status_request(id, status).await,
             Answer::Signal(signal, core) => {
-                let (signal, none) = (signal_of(signal), String::new);
+                let (signal, none) = (exit::signal_of(signal), String::new);
                 handle
                     .exit_signal_request(id, signal, core, none(), none())
                     .await
@@ -566,54 +565,6 @@ fn asked(program: &Program) -> Asked {
     }
 }
 
-/// Session-init ends by SIGKILL alone.
-const KILLED: Exit = Exit::Signal {
-    number: 9,
-    core: false,
-};
-
-/// What the client is told of an exit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Status(u32),
-    Signal(Signal, bool),
-}
-
-/// Signals that RFC 4254 does not name become what a shell would make of them.
-fn answer(exit: Exit) -> Answer {
-    match exit {
-        Exit::Status(status) => Answer::Status(status.into()),
-        Exit::Signal { number, core } => {
-            let name = Kernel::try_from(number).ok().map(Kernel::as_str);
-            let named = name
-                .and_then(|name| name.strip_prefix("SIG"))
-                .and_then(Signal::from_name);
-            match named {
-                Some(signal) => Answer::Signal(signal, core),
-                None => Answer::Status(u32::try_from(number).unwrap_or(0).saturating_add(128)),
-            }
-        }
-    }
-}
-
-fn signal_of(signal: Signal) -> Sig {
-    match signal {
-        Signal::Abrt => Sig::ABRT,
-        Signal::Alrm => Sig::ALRM,
-        Signal::Fpe => Sig::FPE,
-        Signal::Hup => Sig::HUP,
-        Signal::Ill => Sig::ILL,
-        Signal::Int => Sig::INT,
-        Signal::Kill => Sig::KILL,
-        Signal::Pipe => Sig::PIPE,
-        Signal::Quit => Sig::QUIT,
-        Signal::Segv => Sig::SEGV,
-        Signal::Term => Sig::TERM,
-        Signal::Usr1 => Sig::USR1,
-        Signal::Usr2 => Sig::Custom("USR2".to_owned()),
-    }
-}
-
 fn cannot(path: &str, errno: Errno) -> Failure {
     Failure {
         message: format!("cannot start {path}: {}", errno.desc()),
@@ -637,32 +588,6 @@ fn own(action: &str, errno: Errno) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_exit_is_told_as_rfc_4254_has_it() {
-        let core = false;
-        let cases = [
-            (Exit::Status(0), Answer::Status(0)),
-            (Exit::Status(255), Answer::Status(255)),
-            (
-                Exit::Signal { number: 15, core },
-                Answer::Signal(Signal::Term, false),
-            ),
-            (
-                Exit::Signal {
-                    number: 11,
-                    core: true,
-                },
-                Answer::Signal(Signal::Segv, true),
-            ),
-            (Exit::Signal { number: 7, core }, Answer::Status(135)),
-            (Exit::Signal { number: 40, core }, Answer::Status(168)),
-            (Exit::Signal { number: -1, core }, Answer::Status(128)),
-        ];
-        for (exit, expected) in cases {
-            assert_eq!(answer(exit), expected, "{exit:?}");
-        }
-    }
 
     #[test]
     fn a_program_that_is_not_there_ends_in_127() {
