@@ -40,6 +40,24 @@ fn entries(request: &Recorded, end: usize, usual: usize, lines: fn(usize) -> usi
     steps
 }
 
+/// The first lines of what a command prints; then it is ended.
+fn first_lines(setup: &Setup, command: &str, count: usize) -> Vec<String> {
+    let mut child = setup.command(command).start();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        let mut line = String::new();
+        assert!(
+            reader.read_line(&mut line).unwrap() > 0,
+            "it ended: {seen:?}"
+        );
+        seen.push(line.trim_end().to_owned());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    seen
+}
+
 /// What of a log with such entries is seen by who follows it, cut after these entries.
 fn followed(cuts: &'static [usize], lines: fn(usize) -> usize) -> (Setup, Vec<String>) {
     let calls = AtomicUsize::new(0);
@@ -56,19 +74,7 @@ fn followed(cuts: &'static [usize], lines: fn(usize) -> usize) -> (Setup, Vec<St
         }
     });
     let all: usize = (1..=cuts[cuts.len() - 1] + 2).map(lines).sum();
-    let mut child = setup.command("core logs -f").start();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let mut seen = Vec::new();
-    while seen.len() < all {
-        let mut line = String::new();
-        assert!(
-            reader.read_line(&mut line).unwrap() > 0,
-            "it ended: {seen:?}"
-        );
-        seen.push(line.trim_end().to_owned());
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let seen = first_lines(&setup, "core logs -f", all);
     (setup, seen)
 }
 
@@ -193,19 +199,7 @@ fn a_cut_log_goes_on_where_it_was_without_a_line_twice() {
         }
     });
     let began = Instant::now();
-    let mut child = setup.command("core logs -f").start();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let mut seen = Vec::new();
-    while seen.len() < 13 {
-        let mut line = String::new();
-        assert!(
-            reader.read_line(&mut line).unwrap() > 0,
-            "it ended: {seen:?}"
-        );
-        seen.push(line.trim_end().to_owned());
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let seen = first_lines(&setup, "core logs -f", 13);
     assert_eq!(
         seen,
         (10..=22)

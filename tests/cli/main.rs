@@ -20,4 +20,5 @@ mod output;
 mod outside;
 mod recorder;
 mod simulated;
+mod uploads;
 mod walk;

@@ -69,6 +69,17 @@ fn put_in(directory: &Directory, like: &str, with_mark: bool) -> (String, String
     (forged, file)
 }
 
+fn newest_ledger(directory: &Directory) -> String {
+    let mut files = directory.files().into_iter();
+    files.rfind(|file| file.starts_with("ledger/")).unwrap()
+}
+
+/// How many records a file has, and its head.
+fn counted(directory: &Directory, file: &str) -> (usize, String) {
+    let head = tamper::head(&directory.0, file);
+    (directory.lines(file).len(), chain::text(&head))
+}
+
 #[test]
 fn a_session_that_is_put_into_the_past_is_found_and_never_signed() {
     let (directory, sessions) = lives();
@@ -119,16 +130,9 @@ fn a_session_that_is_put_into_the_past_is_found_and_never_signed() {
 fn a_session_that_the_ledger_names_too_late_is_found() {
     let (directory, sessions) = lives();
     let (sid, file) = put_in(&directory, &sessions[0], false);
-    let ledger = directory
-        .files()
-        .into_iter()
-        .rfind(|file| file.starts_with("ledger/"))
-        .unwrap();
+    let ledger = newest_ledger(&directory);
     // As whoever could make the server, or its key, attest it.
-    let (count, head) = (
-        directory.lines(&file).len(),
-        chain::text(&tamper::head(&directory.0, &file)),
-    );
+    let (count, head) = counted(&directory, &file);
     let last = directory.everything(&ledger).pop().unwrap();
     let anchor = format!(
         "{{\"v\":1,\"seq\":0,\"ts\":{},\"mono\":{},\"boot\":{},\"type\":\"anchor\",\"sid\":\"{sid}\",\"ok\":null,\"d\":{{\"file\":\"{file}\",\
@@ -143,15 +147,8 @@ fn a_session_that_the_ledger_names_too_late_is_found() {
 fn a_young_session_does_not_expire() {
     let (directory, sessions) = lives();
     let gone = &sessions[0];
-    let ledger = directory
-        .files()
-        .into_iter()
-        .rfind(|file| file.starts_with("ledger/"))
-        .unwrap();
-    let (count, head) = (
-        directory.lines(gone).len(),
-        chain::text(&tamper::head(&directory.0, gone)),
-    );
+    let ledger = newest_ledger(&directory);
+    let (count, head) = counted(&directory, gone);
     let last = directory.everything(&ledger).pop().unwrap();
     let now = jiff::Timestamp::now();
     let later = now + jiff::SignedDuration::from_hours(9 * 24);

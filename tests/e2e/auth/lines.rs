@@ -67,16 +67,8 @@ impl Keyed {
             .args(["-O", "private", "-o"])
             .arg(&ppk);
         finish(convert).good();
-        let fingerprint = eventually("the host key's fingerprint is logged", || {
-            let log = self.0.log();
-            let at = log.find("the host key is SHA256:")?;
-            log[at..].split_whitespace().nth(4).map(str::to_owned)
-        });
-        let mut plink = self.0.client("plink");
-        plink
-            .args(["-batch", "-ssh", "-t", "-hostkey", &fingerprint, "-i"])
-            .arg(ppk);
-        plink.args(["-P", &self.0.port.to_string(), "root@127.0.0.1"]);
+        let mut plink = self.0.plink();
+        plink.args(["-t", "-i"]).arg(ppk).arg("root@127.0.0.1");
         if !line.is_empty() {
             plink.arg(line);
         }

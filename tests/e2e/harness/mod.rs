@@ -213,7 +213,20 @@ impl Server {
         command
     }
 
-    /// The same, with what the client has to say.
+    /// PuTTY's, which knows the host key.
+    pub fn plink(&self) -> Command {
+        let fingerprint = eventually("the host key's fingerprint is logged", || {
+            let log = self.log();
+            let at = log.find("the host key is SHA256:")?;
+            log[at..].split_whitespace().nth(4).map(str::to_owned)
+        });
+        let mut plink = self.client("plink");
+        plink.args(["-batch", "-ssh", "-hostkey", &fingerprint]);
+        plink.args(["-P", &self.port.to_string()]);
+        plink
+    }
+
+    /// OpenSSH's, with what it has to say.
     pub fn talking_ssh(&self) -> Command {
         let mut command = self.client("ssh");
         command.args(
