@@ -234,6 +234,20 @@ fn a_part_of_which_nothing_is_known_is_begun_anew() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_what_is_known_of_a_part_holds_nothing_up() {
+    let setup = Setup::new(|request| {
+        assert_eq!(request.header("range"), None);
+        with_headers(200, &[("Content-Type", TAR)], b"ABCDEFGHIJ")
+    });
+    fs::write(setup.path("x.tar.part"), b"ABC").unwrap();
+    let pipe = setup.path("x.tar.part.of");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = setup.hassio("backups download x");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("x.tar.part.of"), "{run:?}");
+}
+
+#[test]
 fn a_part_says_from_which_location_it_is() {
     let setup = Setup::new(|request| match request.header("range") {
         None => cut(200, "ETag: \"v1\"\r\n", b"0123456789", 4),

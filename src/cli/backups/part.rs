@@ -191,7 +191,8 @@ impl Whole {
         let mut text = String::new();
         let mut options = OpenOptions::new();
         options.read(true);
-        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        let never_waits = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.custom_flags(never_waits.bits().cast_signed());
         let file = options.open(path).ok()?;
         file.take(ABOUT_BYTES).read_to_string(&mut text).ok()?;
         let mut lines = text.split('\n');

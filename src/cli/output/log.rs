@@ -145,8 +145,11 @@ impl Lines {
                 return Ok(Fit::No);
             }
         }
-        let prints = matches!(self.repeats, Repeats::None);
-        if prints && self.pending.len() > LINE_BYTES {
+        if self.pending.len() > LINE_BYTES {
+            if !matches!(self.repeats, Repeats::None) {
+                // Printed in pieces, it is not known again.
+                return Ok(Fit::No);
+            }
             let piece = std::mem::take(&mut self.pending);
             out.extend(self.shown(&piece));
             self.begun = true;
