@@ -299,6 +299,17 @@ mod tests {
     }
 
     #[test]
+    fn a_line_without_an_end_is_not_kept_to_be_known_again() {
+        for from in [From::Tail, From::Place] {
+            let mut lines = Lines::new(Screen::Pipe);
+            lines.take(b"known\n".to_vec(), &mut Vec::new());
+            lines.begin(from, Some("s=1".to_owned())).unwrap();
+            assert_eq!(lines.push(&vec![b'x'; LINE_BYTES]).unwrap(), Fit::Yes);
+            assert_eq!(lines.push(b"x").unwrap(), Fit::No, "{from:?}");
+        }
+    }
+
+    #[test]
     fn colours_pass_and_nothing_else_does() {
         for (line, expected) in [
             ("plain\n", "plain\n"),
