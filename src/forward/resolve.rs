@@ -113,6 +113,27 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a fork of ours is refused where there are threads"
+    )]
+    fn a_look_up_that_is_dropped_has_ended() {
+        use std::os::unix::process::ExitStatusExt as _;
+
+        let mut child = std::process::Command::new("sleep")
+            .arg("10")
+            .spawn()
+            .unwrap();
+        let number = i32::try_from(child.id()).unwrap();
+        drop(LookUp {
+            child: process::pidfd_of(nix::unistd::Pid::from_raw(number)).unwrap(),
+            output: descriptor::pipe().unwrap().0,
+            answer: Vec::new(),
+        });
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
     fn each_address_is_tried_once_and_in_order() {
         let answer = "::1  STREAM localhost\n::1  DGRAM\n127.0.0.1 STREAM\nnonsense\n";
         let expected: [IpAddr; 2] = ["::1".parse().unwrap(), "127.0.0.1".parse().unwrap()];
